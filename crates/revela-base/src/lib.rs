@@ -1,0 +1,21 @@
+//! What every Revela crate shares, and nothing else.
+//!
+//! | module | what you get |
+//! | --- | --- |
+//! | [`file`] | atomic writes, directory locks, and the one error type for files |
+//! | [`checksum`] | BLAKE3 checksums and fingerprints |
+//! | [`artifact`] | directories with a manifest that names a format, a version and every file's checksum |
+//! | [`lines`] | JSON-lines files with a header record, and a trailer that proves they are whole |
+//! | [`progress`] | how libraries report long work without printing |
+//! | [`interrupt`] | how a program asks long work to stop at the next safe point |
+//! | [`seed`] | one seed, split by name into independent random streams |
+//!
+//! Nothing here prints, and nothing here panics on data.
+
+pub mod artifact;
+pub mod checksum;
+pub mod file;
+pub mod interrupt;
+pub mod lines;
+pub mod progress;
+pub mod seed;
