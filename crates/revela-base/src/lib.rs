@@ -7,6 +7,7 @@
 //! | [`artifact`] | directories with a manifest that names a format, a version and every file's checksum |
 //! | [`lines`] | JSON-lines files with a header record, and a trailer that proves they are whole |
 //! | [`progress`] | how libraries report long work without printing |
+//! | [`embed`] | the contract between encoders and indexes: texts in, rows of numbers out |
 //! | [`interrupt`] | how a program asks long work to stop at the next safe point |
 //! | [`seed`] | one seed, split by name into independent random streams |
 //!
@@ -14,6 +15,7 @@
 
 pub mod artifact;
 pub mod checksum;
+pub mod embed;
 pub mod file;
 pub mod interrupt;
 pub mod lines;
