@@ -1,0 +1,375 @@
+//! Causal self-attention inside each sequence of a batch, with grouped key-value heads
+//! (Vaswani et al. 2017, arXiv:1706.03762; Ainslie et al. 2023, arXiv:2305.13245).
+
+use std::sync::Arc;
+
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData, activation};
+use rayon::prelude::*;
+
+use super::Kernels;
+use crate::Packing;
+use crate::cpu::vector::{dot, exp_scores, scale};
+use crate::cpu::{Mat, MatMut, PANEL, Panels, RightOperand, Store, arch, matmul, split_rows};
+use crate::op::{Kernel, Output, View, apply, runs_on};
+
+/// How a row of features divides into heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttentionShape {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; each serves `heads / kv_heads` query heads.
+    pub kv_heads: usize,
+    /// Features per head.
+    pub dim: usize,
+}
+
+impl AttentionShape {
+    /// Query heads per key-value head.
+    pub fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// Features of a row of queries.
+    pub fn width(&self) -> usize {
+        self.heads * self.dim
+    }
+
+    /// Features of a row of keys or values.
+    pub fn kv_width(&self) -> usize {
+        self.kv_heads * self.dim
+    }
+
+    /// `1 / sqrt(dim)`, what scores are multiplied with.
+    pub fn scale(&self) -> f32 {
+        1.0 / (self.dim as f32).sqrt()
+    }
+}
+
+/// What causal attention needs to know of a batch.
+#[derive(Debug, Clone)]
+pub struct CausalMask {
+    packing: Arc<Packing>,
+    /// `[batch, 1, length, length]`, true where a key must not be read; for the composed form.
+    hidden: Option<Tensor<4, Bool>>,
+}
+
+impl CausalMask {
+    /// Prepares the mask of a batch. The composed form wants sequences of one length.
+    pub fn new(packing: Arc<Packing>, kernels: Kernels, device: &Device) -> Self {
+        let composed = kernels == Kernels::Composed || !runs_on(&Tensor::<1>::zeros([1], device));
+        let hidden = composed.then_some(packing.uniform()).flatten().map(|length| {
+            let seen = |q: usize, k: usize, keys: usize| k <= q && k < keys;
+            let hidden: Vec<bool> = packing
+                .lengths()
+                .iter()
+                .flat_map(|&keys| (0..length).flat_map(move |q| (0..length).map(move |k| !seen(q, k, keys))))
+                .collect();
+            let data = TensorData::new(hidden, [packing.sequences(), 1, length, length]);
+            Tensor::from_data(data, device)
+        });
+        Self { packing, hidden }
+    }
+}
+
+impl Kernels {
+    /// Every row reads the rows before it in its sequence, and itself.
+    ///
+    /// `q`: `[rows, heads * dim]`, `k`, `v`: `[rows, kv_heads * dim]`, positions already applied.
+    /// Returns `[rows, heads * dim]`. Padding rows read the real rows of their sequence.
+    ///
+    /// # Panics
+    /// In the composed form, when the sequences of the batch have different numbers of rows.
+    pub fn causal_attention(
+        self,
+        q: Tensor<2>,
+        k: Tensor<2>,
+        v: Tensor<2>,
+        mask: &CausalMask,
+        shape: AttentionShape,
+    ) -> Tensor<2> {
+        if self == Self::Fused && runs_on(&q) && runs_on(&k) && runs_on(&v) {
+            let kernel = CausalAttention { shape, packing: mask.packing.clone() };
+            return apply(kernel, [q.into_dispatch(), k.into_dispatch(), v.into_dispatch()]);
+        }
+        composed(q, k, v, mask, shape)
+    }
+}
+
+fn composed(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, mask: &CausalMask, shape: AttentionShape) -> Tensor<2> {
+    let rows = mask.packing.total_rows();
+    let batch = mask.packing.sequences();
+    let heads = |t, n| split_heads(t, batch, n, shape);
+    let (q, k, v) = (heads(q, shape.heads), heads(k, shape.kv_heads), heads(v, shape.kv_heads));
+    let scores = q.matmul(k.swap_dims(2, 3)).mul_scalar(shape.scale());
+    let dtype = scores.dtype();
+    let scores = scores.cast(DType::F32);
+    let scores = match &mask.hidden {
+        Some(hidden) => scores.mask_fill(hidden.clone(), f32::MIN),
+        None => panic_uneven(),
+    };
+    let out = activation::softmax(scores, 3).cast(dtype).matmul(v);
+    out.swap_dims(1, 2).reshape([rows, shape.width()])
+}
+
+#[allow(clippy::panic)]
+fn panic_uneven<T>() -> T {
+    panic!("composed attention takes padded batches: all sequences need the same number of rows")
+}
+
+/// `[batch * length, n * dim]` to `[batch, heads, length, dim]`, key-value heads repeated for their group.
+pub(crate) fn split_heads(t: Tensor<2>, batch: usize, n: usize, shape: AttentionShape) -> Tensor<4> {
+    let length = t.dims()[0] / batch.max(1);
+    let t = t.reshape([batch, length, n, shape.dim]).swap_dims(1, 2);
+    let repeat = shape.heads / n;
+    if repeat == 1 {
+        return t;
+    }
+    t.unsqueeze_dim::<5>(2).repeat_dim(2, repeat).reshape([batch, shape.heads, length, shape.dim])
+}
+
+/// Rows of scores computed together: small, so that little above the diagonal is computed in vain.
+const BLOCK: usize = 48;
+
+#[derive(Debug, Clone)]
+struct CausalAttention {
+    shape: AttentionShape,
+    packing: Arc<Packing>,
+}
+
+/// One sequence's piece of the three inputs.
+#[derive(Clone, Copy)]
+struct Sequence<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    rows: usize,
+    keys: usize,
+}
+
+impl CausalAttention {
+    fn sequence<'a>(&self, [q, k, v]: [View<'a>; 3], i: usize) -> Sequence<'a> {
+        let (start, rows) = (self.packing.starts()[i], self.packing.rows(i));
+        let cut = |t: View<'a>, width| &t.data[start * width..][..rows * width];
+        Sequence {
+            q: cut(q, self.shape.width()),
+            k: cut(k, self.shape.kv_width()),
+            v: cut(v, self.shape.kv_width()),
+            rows,
+            keys: self.packing.keys(i),
+        }
+    }
+
+    /// Probabilities of rows `from..to`, `[to - from, columns]` with `columns` a multiple of the panel.
+    fn probabilities(&self, s: Sequence<'_>, head: usize, keys: &Panels, block: Block, p: &mut [f32]) {
+        let (width, arch) = (self.shape.width(), arch());
+        let q =
+            Mat::new(&s.q[block.from * width + head * self.shape.dim..], block.rows(), self.shape.dim, width);
+        matmul(arch, q, keys.into(), MatMut::new(p, block.rows(), block.columns, block.columns), Store::Set);
+        let factor = self.shape.scale();
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                for (row, p) in p.chunks_exact_mut(block.columns).take(block.rows()).enumerate() {
+                    let (seen, hidden) = p.split_at_mut((block.from + row + 1).min(s.keys));
+                    let sum = exp_scores(seen, factor);
+                    scale(seen, 1.0 / sum);
+                    hidden.fill(0.0);
+                }
+            },
+        );
+    }
+
+    fn forward_sequence(&self, s: Sequence<'_>, out: &mut [f32]) {
+        let AttentionShape { dim, .. } = self.shape;
+        let (width, kv_width, arch) = (self.shape.width(), self.shape.kv_width(), arch());
+        let mut p = vec![0.0; BLOCK * s.rows.next_multiple_of(PANEL)];
+        for head in 0..self.shape.heads {
+            let kv = head / self.shape.group() * dim;
+            let keys = Panels::pack(&s.k[kv..], s.keys, dim, kv_width);
+            for block in blocks(s) {
+                self.probabilities(s, head, &keys, block, &mut p);
+                let left = Mat::new(&p, block.rows(), block.keys, block.columns);
+                let values = RightOperand::Rows { data: &s.v[kv..], stride: kv_width };
+                let to = &mut out[block.from * width + head * dim..];
+                matmul(arch, left, values, MatMut::new(to, block.rows(), dim, width), Store::Set);
+            }
+        }
+    }
+
+    fn backward_sequence(&self, s: Sequence<'_>, grad: &[f32], out: [&mut [f32]; 3]) {
+        let AttentionShape { dim, .. } = self.shape;
+        let kv_width = self.shape.kv_width();
+        let [dq, dk, dv] = out;
+        let size = BLOCK * s.rows.next_multiple_of(PANEL);
+        let (mut p, mut dp) = (vec![0.0; size], vec![0.0; size]);
+        for head in 0..self.shape.heads {
+            let kv = head / self.shape.group() * dim;
+            let keys = Panels::pack(&s.k[kv..], s.keys, dim, kv_width);
+            let values = Panels::pack(&s.v[kv..], s.keys, dim, kv_width);
+            for block in blocks(s) {
+                self.probabilities(s, head, &keys, block, &mut p);
+                self.score_gradients(head, &values, grad, block, &p, &mut dp);
+                self.accumulate(s, head, grad, block, [&p, &dp], [&mut *dq, &mut *dk, &mut *dv]);
+            }
+        }
+    }
+
+    /// From probabilities A and dA = G V^T: dS = A * (dA - rowsum(A * dA)) * scale, in `dp`.
+    fn score_gradients(
+        &self,
+        head: usize,
+        values: &Panels,
+        grad: &[f32],
+        block: Block,
+        p: &[f32],
+        dp: &mut [f32],
+    ) {
+        let (width, arch) = (self.shape.width(), arch());
+        let g = Mat::new(
+            &grad[block.from * width + head * self.shape.dim..],
+            block.rows(),
+            self.shape.dim,
+            width,
+        );
+        matmul(
+            arch,
+            g,
+            values.into(),
+            MatMut::new(dp, block.rows(), block.columns, block.columns),
+            Store::Set,
+        );
+        let factor = self.shape.scale();
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                let rows = dp.chunks_exact_mut(block.columns).zip(p.chunks_exact(block.columns));
+                for (dp, p) in rows.take(block.rows()) {
+                    let mean = dot(p, dp);
+                    for (dp, p) in dp.iter_mut().zip(p) {
+                        *dp = p * (*dp - mean) * factor;
+                    }
+                }
+            },
+        );
+    }
+
+    /// dQ += dS K, dK += dS^T Q, dV += A^T G.
+    fn accumulate(
+        &self,
+        s: Sequence<'_>,
+        head: usize,
+        grad: &[f32],
+        block: Block,
+        [p, ds]: [&[f32]; 2],
+        [dq, dk, dv]: [&mut [f32]; 3],
+    ) {
+        let AttentionShape { dim, .. } = self.shape;
+        let (width, kv_width, arch) = (self.shape.width(), self.shape.kv_width(), arch());
+        let kv = head / self.shape.group() * dim;
+        let at = block.from * width + head * dim;
+        let ds = Mat::new(ds, block.rows(), block.keys, block.columns);
+        let p = Mat::new(p, block.rows(), block.keys, block.columns);
+        let rows = |data, stride| RightOperand::Rows { data, stride };
+        let to = |data, n, stride| MatMut::new(data, n, dim, stride);
+        matmul(arch, ds, rows(&s.k[kv..], kv_width), to(&mut dq[at..], block.rows(), width), Store::Set);
+        let (q, g) = (rows(&s.q[at..], width), rows(&grad[at..], width));
+        matmul(arch, ds.transposed(), q, to(&mut dk[kv..], block.keys, kv_width), Store::Add);
+        matmul(arch, p.transposed(), g, to(&mut dv[kv..], block.keys, kv_width), Store::Add);
+    }
+}
+
+/// Rows `from..to` of a sequence and the keys they may read.
+#[derive(Clone, Copy)]
+struct Block {
+    from: usize,
+    to: usize,
+    keys: usize,
+    columns: usize,
+}
+
+impl Block {
+    fn rows(&self) -> usize {
+        self.to - self.from
+    }
+}
+
+fn blocks(s: Sequence<'_>) -> impl Iterator<Item = Block> {
+    (0..s.rows).step_by(BLOCK).map(move |from| {
+        let to = (from + BLOCK).min(s.rows);
+        let keys = to.min(s.keys);
+        Block { from, to, keys, columns: keys.next_multiple_of(PANEL) }
+    })
+}
+
+impl Kernel<3> for CausalAttention {
+    type Saved = ();
+
+    fn forward(&self, inputs: [View<'_>; 3], _needs: [bool; 3]) -> Output<()> {
+        let width = self.shape.width();
+        let mut out = vec![0.0; self.packing.total_rows() * width];
+        split_rows(&mut out, self.packing.starts(), width)
+            .into_par_iter()
+            .enumerate()
+            .for_each(|(i, out)| self.forward_sequence(self.sequence(inputs, i), out));
+        Output::new(out, [self.packing.total_rows(), width])
+    }
+
+    fn backward(
+        &self,
+        inputs: [View<'_>; 3],
+        (): (),
+        grad: View<'_>,
+        _needs: [bool; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        let (width, kv_width) = (self.shape.width(), self.shape.kv_width());
+        let starts = self.packing.starts();
+        let [mut dq, mut dk, mut dv] = inputs.map(|t| vec![0.0; t.data.len()]);
+        split_rows(&mut dq, starts, width)
+            .into_par_iter()
+            .zip(split_rows(&mut dk, starts, kv_width))
+            .zip(split_rows(&mut dv, starts, kv_width))
+            .enumerate()
+            .for_each(|(i, ((dq, dk), dv))| {
+                let s = self.sequence(inputs, i);
+                let grad = &grad.data[starts[i] * width..][..s.rows * width];
+                self.backward_sequence(s, grad, [dq, dk, dv]);
+            });
+        [Some(dq), Some(dk), Some(dv)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{compare, distance, random};
+    use super::*;
+
+    fn run(kernels: Kernels, t: &[Tensor<2>], packing: Arc<Packing>, shape: AttentionShape) -> Tensor<2> {
+        let mask = CausalMask::new(packing, kernels, &t[0].device());
+        kernels.causal_attention(t[0].clone(), t[1].clone(), t[2].clone(), &mask, shape)
+    }
+
+    #[test]
+    fn fused_equals_composed() {
+        for (heads, kv_heads, dim) in [(1, 1, 8), (4, 2, 8), (2, 2, 64)] {
+            let shape = AttentionShape { heads, kv_heads, dim };
+            let packing = Packing::padded(&[70, 1, 33]);
+            let rows = packing.total_rows();
+            let q = random([rows, shape.width()], 1);
+            let kv = |seed| random([rows, shape.kv_width()], seed);
+            compare(&[q, kv(2), kv(3)], |kernels, t| run(kernels, t, packing.clone(), shape));
+        }
+    }
+
+    #[test]
+    fn packed_rows_equal_padded_rows() {
+        let shape = AttentionShape { heads: 2, kv_heads: 1, dim: 8 };
+        let lengths = [5, 60];
+        let padded = Packing::padded(&lengths);
+        let inputs = [random([120, 16], 1), random([120, 8], 2), random([120, 8], 3)];
+        let real =
+            |t: &Tensor<2>| Tensor::cat(vec![t.clone().narrow(0, 0, 5), t.clone().narrow(0, 60, 60)], 0);
+        let full = run(Kernels::Fused, &inputs, padded, shape);
+        let packed = run(Kernels::Fused, &inputs.each_ref().map(real), Packing::packed(&lengths), shape);
+        assert!(distance(&packed, &real(&full)) == 0.0, "padding changes nothing");
+    }
+}

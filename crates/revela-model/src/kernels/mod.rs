@@ -1,0 +1,31 @@
+//! The functions that a transformer is made of, each in two forms.
+//!
+//! [`Kernels::Composed`] builds a function from burn's tensor operations and runs on every device and
+//! dtype; [`Kernels::Fused`] uses one CPU kernel with its own backward pass where that is possible
+//! (CPU backend, f32) and the composed form elsewhere. Tests hold the two against each other.
+//!
+//! Activations are flat: `[rows, features]`, with a [`Packing`](crate::Packing) that says which rows
+//! form which sequence.
+
+mod attention;
+mod cross_entropy;
+mod linear;
+mod norm;
+mod rope;
+mod swiglu;
+#[cfg(test)]
+mod testing;
+
+pub use attention::{AttentionShape, CausalMask};
+pub use rope::{Rope, RopeTable};
+
+/// Which form of the functions to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kernels {
+    /// One kernel per function where the device has it.
+    #[default]
+    Fused,
+    /// Compositions of tensor operations everywhere: the plain twin, and for finding out whether a
+    /// kernel is to blame.
+    Composed,
+}
