@@ -1,7 +1,20 @@
 //! wip
 #![allow(missing_docs)]
+pub mod causal_lm;
+pub mod config;
 pub mod cpu;
+pub mod decoder;
+pub mod device;
+mod error;
+pub mod init;
 pub mod kernels;
+pub mod layers;
+pub mod lora;
 pub mod op;
 mod packing;
+pub mod params;
+pub mod pooling;
+pub mod testing;
+pub mod weights;
+pub use error::{ModelError, Result};
 pub use packing::Packing;

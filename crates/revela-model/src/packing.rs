@@ -21,8 +21,13 @@ impl Packing {
 
     /// Sequences of these lengths, padded on the right to the longest.
     pub fn padded(lengths: &[usize]) -> Arc<Self> {
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        Arc::new(Self { starts: starts(lengths.iter().map(|_| longest)), keys: lengths.to_vec() })
+        Self::padded_to(lengths.iter().copied().max().unwrap_or(0), lengths)
+    }
+
+    /// Sequences of these lengths, padded on the right to `rows` rows, or to the longest if that is more.
+    pub fn padded_to(rows: usize, lengths: &[usize]) -> Arc<Self> {
+        let rows = lengths.iter().copied().fold(rows, usize::max);
+        Arc::new(Self { starts: starts(lengths.iter().map(|_| rows)), keys: lengths.to_vec() })
     }
 
     /// Number of sequences.

@@ -57,7 +57,6 @@ impl Kernel<2> for Linear {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{compare, random};
-    use super::*;
 
     #[test]
     fn fused_equals_composed() {

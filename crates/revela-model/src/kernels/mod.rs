@@ -10,6 +10,7 @@
 mod attention;
 mod cross_entropy;
 mod linear;
+mod mean;
 mod norm;
 mod rope;
 mod swiglu;

@@ -1,0 +1,123 @@
+//! Walking a model's parameters by the names that Hugging Face gives them.
+//!
+//! Modules name their fields as Hugging Face does, so a parameter's path in the module tree is its name
+//! in a safetensors file.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+
+/// A parameter as the walk hands it out: everything is a vector or a matrix.
+#[derive(Debug, Clone)]
+pub enum Parameter {
+    /// A bias or a norm's weight.
+    Vector(Tensor<1>),
+    /// A linear layer's weight or an embedding.
+    Matrix(Tensor<2>),
+}
+
+impl Parameter {
+    /// The tensor as a matrix; a vector becomes one row.
+    pub fn matrix(self) -> Tensor<2> {
+        match self {
+            Self::Vector(tensor) => tensor.unsqueeze(),
+            Self::Matrix(tensor) => tensor,
+        }
+    }
+
+    /// The numbers and the shape, on the host.
+    pub fn data(self) -> TensorData {
+        match self {
+            Self::Vector(tensor) => tensor.into_data(),
+            Self::Matrix(tensor) => tensor.into_data(),
+        }
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Vector(tensor) => tensor.dims().to_vec(),
+            Self::Matrix(tensor) => tensor.dims().to_vec(),
+        }
+    }
+}
+
+/// Every parameter with its name, in the order of the module's fields.
+pub fn named<M: Module>(module: &M) -> Vec<(String, Parameter)> {
+    let mut walk = Collect { path: Vec::new(), found: Vec::new() };
+    module.visit(&mut walk);
+    walk.found
+}
+
+/// Replaces every parameter by what `change` makes of it and its name.
+pub fn map_named<M: Module>(module: M, change: &mut dyn FnMut(&str, Parameter) -> Parameter) -> M {
+    module.map(&mut Change { path: Vec::new(), change })
+}
+
+/// Number of parameters.
+pub fn count<M: Module>(module: &M) -> usize {
+    named(module).iter().map(|(_, p)| p.shape().iter().product::<usize>()).sum()
+}
+
+struct Collect {
+    path: Vec<String>,
+    found: Vec<(String, Parameter)>,
+}
+
+impl ModuleVisitor for Collect {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(parameter) = erase(param.val()) {
+            self.found.push((self.path.join("."), parameter));
+        }
+    }
+
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+struct Change<'a> {
+    path: Vec<String>,
+    change: &'a mut dyn FnMut(&str, Parameter) -> Parameter,
+}
+
+impl ModuleMapper for Change<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.join(".");
+        let trained = param.is_require_grad();
+        let (id, value, mapper) = param.consume();
+        // Only `change` may hold the value now, so that it can be updated where it stands.
+        let value = match erase(value) {
+            Some(parameter) => restore::<D>((self.change)(&name, parameter)),
+            None => unreachable!("models here hold vectors and matrices only"),
+        };
+        Param::from_mapped_value(id, value.set_require_grad(trained), mapper)
+    }
+
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+/// From a tensor whose rank the compiler does not know to one whose rank we know.
+fn erase<const D: usize>(tensor: Tensor<D>) -> Option<Parameter> {
+    match D {
+        1 => Some(Parameter::Vector(Tensor::from_bridge(tensor.into_bridge()))),
+        2 => Some(Parameter::Matrix(Tensor::from_bridge(tensor.into_bridge()))),
+        _ => None,
+    }
+}
+
+fn restore<const D: usize>(parameter: Parameter) -> Tensor<D> {
+    match parameter {
+        Parameter::Vector(tensor) => Tensor::from_bridge(tensor.into_bridge()),
+        Parameter::Matrix(tensor) => Tensor::from_bridge(tensor.into_bridge()),
+    }
+}

@@ -1,0 +1,348 @@
+//! Weights in safetensors files, single or sharded, under Hugging Face's names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::{DType, Device, bf16, f16};
+use revela_base::file::FileError;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::device::tensor;
+use crate::error::{ModelError, Result};
+use crate::params::{Parameter, map_named, named};
+
+/// The single-file name.
+pub const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// How numbers are stored in memory and in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits with the exponent of f32.
+    Bf16,
+}
+
+impl Precision {
+    /// burn's name.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+
+    /// `torch_dtype` in config.json.
+    pub fn torch_name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::Bf16 => "bfloat16",
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            other => Err(format!("unknown dtype {other}; choose f32 or bf16")),
+        }
+    }
+}
+
+/// One tensor of a file, as f32.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// Row-major numbers.
+    pub data: Vec<f32>,
+    /// Shape.
+    pub shape: Vec<usize>,
+}
+
+/// All tensors of a folder or file, by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weights {
+    path: PathBuf,
+    tensors: BTreeMap<String, Stored>,
+}
+
+impl Weights {
+    /// Reads `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let single = dir.join(WEIGHTS);
+        if single.exists() {
+            return Self::read_file(&single);
+        }
+        let index = dir.join(INDEX);
+        if !index.exists() {
+            let detail = format!("neither {WEIGHTS} nor {INDEX} is there");
+            return Err(ModelError::Weights { path: dir.to_owned(), detail });
+        }
+        let mut all = Self { path: dir.to_owned(), tensors: BTreeMap::new() };
+        for shard in shards(&index)? {
+            for (name, tensor) in Self::read_file(&dir.join(shard))?.tensors {
+                if all.tensors.insert(name.clone(), tensor).is_some() {
+                    return Err(all.wrong(format!("{name} stands in two shards")));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Reads one file.
+    pub fn read_file(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(FileError::io("read", path))?;
+        let mut weights = Self { path: path.to_owned(), tensors: BTreeMap::new() };
+        let file = SafeTensors::deserialize(&bytes)
+            .map_err(|e| FileError::corrupt(path, format!("it is no whole safetensors file ({e})")))?;
+        for (name, view) in file.tensors() {
+            let data = numbers(&view).map_err(|e| weights.wrong(format!("{name} {e}")))?;
+            weights.tensors.insert(name, Stored { data, shape: view.shape().to_vec() });
+        }
+        Ok(weights)
+    }
+
+    fn wrong(&self, detail: String) -> ModelError {
+        ModelError::Weights { path: self.path.clone(), detail }
+    }
+
+    /// The names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// A tensor by name.
+    pub fn get(&self, name: &str) -> Option<&Stored> {
+        self.tensors.get(name)
+    }
+
+    /// Takes a tensor out.
+    pub fn take(&mut self, name: &str) -> Option<Stored> {
+        self.tensors.remove(name)
+    }
+
+    /// Renames tensors, or drops those for which `rename` gives nothing.
+    #[must_use]
+    pub fn rename(self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        let tensors = self.tensors.into_iter().filter_map(|(name, t)| Some((rename(&name)?, t))).collect();
+        Self { path: self.path, tensors }
+    }
+
+    /// Fills a module: every parameter from the tensor of its name, every tensor into one parameter.
+    ///
+    /// # Errors
+    /// Names all parameters without a tensor, all tensors without a parameter, or the shape that differs.
+    pub fn fill<M: Module>(mut self, module: M, precision: Precision, device: &Device) -> Result<M> {
+        self.check_names(&module)?;
+        let mut misfit = None;
+        let module = map_named(module, &mut |name, parameter| match self.tensors.remove(name) {
+            Some(stored) if stored.shape == parameter.shape() => stored.parameter(precision, device),
+            Some(stored) => {
+                misfit.get_or_insert(format!(
+                    "{name} has shape {:?} where the configuration asks for {:?}",
+                    stored.shape,
+                    parameter.shape()
+                ));
+                parameter
+            }
+            None => parameter,
+        });
+        match misfit {
+            Some(detail) => Err(self.wrong(detail)),
+            None => Ok(module),
+        }
+    }
+
+    fn check_names<M: Module>(&self, module: &M) -> Result<()> {
+        let wanted: Vec<String> = named(module).into_iter().map(|(name, _)| name).collect();
+        let missing: Vec<&str> =
+            wanted.iter().map(String::as_str).filter(|name| !self.tensors.contains_key(*name)).collect();
+        let extra: Vec<&str> = self.names().filter(|name| !wanted.iter().any(|w| w == name)).collect();
+        let mut parts = Vec::new();
+        if !missing.is_empty() {
+            parts.push(format!("missing: {}", shown(&missing)));
+        }
+        if !extra.is_empty() {
+            parts.push(format!("not part of the model: {}", shown(&extra)));
+        }
+        if parts.is_empty() { Ok(()) } else { Err(self.wrong(parts.join("; "))) }
+    }
+}
+
+/// The first few of many names.
+fn shown(names: &[&str]) -> String {
+    let first = names.iter().take(4).copied().collect::<Vec<_>>().join(", ");
+    if names.len() > 4 { format!("{first} and {} more", names.len() - 4) } else { first }
+}
+
+fn shards(index: &Path) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let bytes = std::fs::read(index).map_err(FileError::io("read", index))?;
+    let index: Index =
+        serde_json::from_slice(&bytes).map_err(|e| FileError::corrupt(index, e.to_string()))?;
+    let mut shards: Vec<String> = index.weight_map.into_values().collect();
+    shards.sort();
+    shards.dedup();
+    Ok(shards)
+}
+
+impl Stored {
+    fn parameter(self, precision: Precision, device: &Device) -> Parameter {
+        match self.shape[..] {
+            [n] => Parameter::Vector(tensor(self.data, [n], precision, device)),
+            [rows, cols] => Parameter::Matrix(tensor(self.data, [rows, cols], precision, device)),
+            _ => unreachable!("the shape was compared with a parameter's"),
+        }
+    }
+}
+
+fn numbers(view: &TensorView<'_>) -> std::result::Result<Vec<f32>, String> {
+    let bytes = view.data();
+    match view.dtype() {
+        Dtype::F32 => Ok(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+        Dtype::BF16 => {
+            Ok(bytes.as_chunks::<2>().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect())
+        }
+        Dtype::F16 => Ok(bytes.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()),
+        other => Err(format!("has dtype {other:?}; f32, f16 and bf16 can be read")),
+    }
+}
+
+/// The bytes of a safetensors file with these parameters.
+///
+/// # Errors
+/// A message, when the parameters cannot be encoded.
+pub fn to_safetensors(
+    parameters: Vec<(String, Parameter)>,
+    precision: Precision,
+) -> std::result::Result<Vec<u8>, String> {
+    let encoded: Vec<(String, Vec<usize>, Vec<u8>)> = parameters
+        .into_iter()
+        .map(|(name, parameter)| {
+            let shape = parameter.shape();
+            let data = parameter.data().convert::<f32>();
+            let values = data.as_slice::<f32>().map_err(|e| format!("{name}: {e:?}"))?;
+            Ok((name, shape, encode(values, precision)))
+        })
+        .collect::<std::result::Result<_, String>>()?;
+    let dtype = match precision {
+        Precision::F32 => Dtype::F32,
+        Precision::Bf16 => Dtype::BF16,
+    };
+    let views = encoded
+        .iter()
+        .map(|(name, shape, bytes)| {
+            let view = TensorView::new(dtype, shape.clone(), bytes).map_err(|e| format!("{name}: {e}"))?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<std::result::Result<Vec<_>, String>>()?;
+    // Hugging Face's loader refuses files that do not say which framework's layout they follow.
+    let metadata = [("format".to_owned(), "pt".to_owned())].into_iter().collect();
+    safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())
+}
+
+fn encode(values: &[f32], precision: Precision) -> Vec<u8> {
+    match precision {
+        Precision::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Precision::Bf16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::causal_lm::CausalLm;
+    use crate::init::draw;
+    use crate::testing::tiny_config;
+    use revela_base::seed::Seed;
+
+    fn model() -> CausalLm {
+        draw(CausalLm::zeros(Arc::new(tiny_config()), &Device::flex()), Seed(1), &Device::flex())
+    }
+
+    fn write(dir: &Path, parameters: Vec<(String, Parameter)>, precision: Precision) -> Result<CausalLm> {
+        std::fs::write(dir.join(WEIGHTS), to_safetensors(parameters, precision).unwrap()).unwrap();
+        let empty = CausalLm::zeros(Arc::new(tiny_config()), &Device::flex());
+        Weights::read(dir)?.fill(empty, Precision::F32, &Device::flex())
+    }
+
+    fn bytes(model: &CausalLm) -> Vec<u8> {
+        to_safetensors(named(model), Precision::F32).unwrap()
+    }
+
+    #[test]
+    fn names_are_hugging_face_names_and_bytes_round_trip() {
+        let dir = tempfile::tempdir().unwrap();
+        let model = model();
+        let names: Vec<String> = named(&model).into_iter().map(|(n, _)| n).collect();
+        assert!(names.contains(&"model.layers.1.self_attn.q_proj.weight".to_owned()), "{names:?}");
+        assert!(names.contains(&"model.layers.0.post_attention_layernorm.weight".to_owned()));
+        assert_eq!(names.len(), 2 * 9 + 3);
+        let again = write(dir.path(), named(&model), Precision::F32).unwrap();
+        assert_eq!(bytes(&again), bytes(&model));
+        let rounded = write(dir.path(), named(&model), Precision::Bf16).unwrap();
+        assert_ne!(bytes(&rounded), bytes(&model));
+    }
+
+    #[test]
+    fn missing_extra_and_misshapen_tensors_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let message = |p| write(dir.path(), p, Precision::F32).unwrap_err().to_string();
+        let mut parameters = named(&model());
+        let (name, parameter) = parameters.remove(3);
+        assert!(message(parameters.clone()).contains(&format!("missing: {name}")));
+        parameters.push((name, parameter.clone()));
+        parameters.push(("model.surprise".into(), parameter));
+        assert!(message(parameters.clone()).contains("not part of the model: model.surprise"));
+        parameters.pop();
+        let embedding = parameters.iter().position(|(n, _)| n.contains("embed_tokens")).unwrap();
+        parameters[embedding].1 = parameters[embedding + 1].1.clone();
+        assert!(message(parameters).contains("embed_tokens.weight has shape"));
+    }
+
+    #[test]
+    fn truncated_files_are_damage_and_missing_ones_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let empty = || CausalLm::zeros(Arc::new(tiny_config()), &Device::flex());
+        assert!(Weights::read(dir.path()).unwrap_err().to_string().contains(WEIGHTS));
+        let whole = bytes(&model());
+        for length in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(dir.path().join(WEIGHTS), &whole[..length]).unwrap();
+            let error =
+                Weights::read(dir.path()).and_then(|w| w.fill(empty(), Precision::F32, &Device::flex()));
+            assert!(error.unwrap_err().to_string().contains("safetensors"), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn shards_read_as_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let model = model();
+        let parameters = named(&model);
+        let mut map = BTreeMap::new();
+        for (shard, part) in parameters.chunks(8).enumerate() {
+            let file = format!("model-{shard}.safetensors");
+            std::fs::write(dir.path().join(&file), to_safetensors(part.to_vec(), Precision::F32).unwrap())
+                .unwrap();
+            map.extend(part.iter().map(|(name, _)| (name.clone(), file.clone())));
+        }
+        let index = serde_json::json!({ "weight_map": map });
+        std::fs::write(dir.path().join(INDEX), index.to_string()).unwrap();
+        let empty = CausalLm::zeros(Arc::new(tiny_config()), &Device::flex());
+        let read = Weights::read(dir.path()).unwrap().fill(empty, Precision::F32, &Device::flex()).unwrap();
+        assert_eq!(bytes(&read), bytes(&model));
+    }
+}

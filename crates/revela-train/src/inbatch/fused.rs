@@ -1,0 +1,424 @@
+//! The cross path as one CPU kernel: O(B L^2) memory, exact, deterministic on any number of threads.
+//!
+//! One tile of scores `[L_i, L_j]` is in the cache at a time. V-normalisation and the weight W[i, j] are
+//! one factor per row of a tile, so they cost nothing extra. The backward pass computes tiles again:
+//! with P = G V_j^T it needs no O_ij, since `<G, O_ij> = rowsum(A * P)`. Five products instead of the
+//! forward pass's two, and nothing of size B^2 is kept but W.
+
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+use revela_model::cpu::vector::{exp, max, scale};
+use revela_model::cpu::{Mat, MatMut, PANEL, Panels, RightOperand, Store, arch, matmul, split_rows};
+use revela_model::op::{Kernel, Output, View, apply};
+
+use super::attention::{CrossOptions, CrossShape, EPSILON, Skip, ValueNorm};
+
+/// See [`super::attention::cross_attention`].
+pub(super) fn cross_attention(
+    [q, k, v]: [Tensor<2>; 3],
+    w: Tensor<2>,
+    shape: &CrossShape,
+    options: CrossOptions,
+) -> Tensor<2> {
+    let kernel = CrossAttention { shape: shape.clone(), value_norm: options.value_norm, skip: options.skip };
+    apply(kernel, [q, k, v, w].map(Tensor::into_dispatch))
+}
+
+/// Rows of a tile: with the longest usual chunks, two tiles of f32 stay in a second-level cache.
+const TILE_ROWS: usize = 192;
+
+/// Tasks of the backward pass at least, whatever the number of threads.
+const TASKS: usize = 16;
+
+#[derive(Debug, Clone)]
+struct CrossAttention {
+    shape: CrossShape,
+    value_norm: ValueNorm,
+    skip: Skip,
+}
+
+/// One chunk's keys and values of one head, ready for products.
+struct Chunk<'a> {
+    keys: usize,
+    columns: usize,
+    k_panels: Panels,
+    /// Only for the backward pass.
+    v_panels: Panels,
+    k: &'a [f32],
+    v: &'a [f32],
+    /// Lengths of the value vectors; ones without V-normalisation.
+    norms: Vec<f32>,
+}
+
+/// The numbers that turn a row of scores into its share of the result.
+struct RowScale {
+    inverse_sum: f32,
+    alpha: f32,
+    beta: f32,
+    gamma: f32,
+}
+
+impl CrossAttention {
+    fn chunk<'a>(&self, [_, k, v, _]: [View<'a>; 4], j: usize, kv_head: usize, backward: bool) -> Chunk<'a> {
+        let (dim, stride) = (self.shape.heads.dim, self.shape.heads.kv_width());
+        let (start, keys) = (self.shape.chunks.starts()[j], self.shape.chunks.keys(j));
+        let at = start * stride + kv_head * dim;
+        let (k, v) = (&k.data[at..], &v.data[at..]);
+        let length = |l: usize| v[l * stride..][..dim].iter().map(|x| x * x).sum::<f32>().sqrt();
+        Chunk {
+            keys,
+            columns: keys.next_multiple_of(PANEL),
+            k_panels: Panels::pack(k, keys, dim, stride),
+            v_panels: if backward { Panels::pack(v, keys, dim, stride) } else { Panels::default() },
+            k,
+            v,
+            norms: match self.value_norm {
+                ValueNorm::Mean => (0..keys).map(length).collect(),
+                ValueNorm::Off => vec![1.0; keys],
+            },
+        }
+    }
+
+    fn is_skipped(&self, w: f32) -> bool {
+        match self.skip {
+            Skip::Nothing => false,
+            Skip::Below(least) => w.abs() < least,
+        }
+    }
+
+    /// Row ranges of a reader's tiles, as rows of the whole batch.
+    fn tiles(&self, reader: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (start, rows) = (self.shape.readers.starts()[reader], self.shape.readers.rows(reader));
+        (0..rows).step_by(TILE_ROWS).map(move |r| (start + r, (rows - r).min(TILE_ROWS)))
+    }
+
+    /// `x K^T` (or `x V^T`) of `rows` rows beginning at `at` in `x`.
+    fn product(&self, x: &[f32], at: usize, rows: usize, panels: &Panels, columns: usize, to: &mut [f32]) {
+        let left = Mat::new(&x[at..], rows, self.shape.heads.dim, self.shape.heads.width());
+        matmul(arch(), left, panels.into(), MatMut::new(to, rows, columns, columns), Store::Set);
+    }
+
+    fn forward_reader(&self, i: usize, chunks: &[Chunk<'_>], q: &[f32], w: &[f32], out: &mut [f32]) {
+        let heads = self.shape.heads;
+        let (dim, width, arch) = (heads.dim, heads.width(), arch());
+        let first_row = self.shape.readers.starts()[i];
+        let count = self.shape.chunks.sequences();
+        let longest = self.shape.chunks.longest().next_multiple_of(PANEL);
+        let mut tile = vec![0.0; TILE_ROWS.min(self.shape.readers.rows(i)) * longest];
+        for (head, (row, rows)) in (0..heads.heads).flat_map(|h| self.tiles(i).map(move |t| (h, t))) {
+            let (at, to) = (row * width + head * dim, (row - first_row) * width + head * dim);
+            for (j, &w) in w.iter().enumerate() {
+                let chunk = &chunks[head / heads.group() * count + j];
+                if self.is_skipped(w) || chunk.keys == 0 {
+                    continue;
+                }
+                self.product(q, at, rows, &chunk.k_panels, chunk.columns, &mut tile);
+                arch.dispatch(
+                    #[inline(always)]
+                    || {
+                        for scores in tile.chunks_exact_mut(chunk.columns).take(rows) {
+                            self.weigh_row(&mut scores[..chunk.keys], &chunk.norms, w);
+                        }
+                    },
+                );
+                let left = Mat::new(&tile, rows, chunk.keys, chunk.columns);
+                let values = RightOperand::Rows { data: chunk.v, stride: heads.kv_width() };
+                matmul(arch, left, values, MatMut::new(&mut out[to..], rows, dim, width), Store::Add);
+            }
+        }
+    }
+
+    /// Scores to `W * A / (A n + eps)` in place, where n are the lengths of the values.
+    #[inline(always)]
+    fn weigh_row(&self, scores: &mut [f32], norms: &[f32], w: f32) {
+        let [sum, norm] = exponentials(scores, self.shape.heads.scale(), [norms]);
+        let length = match self.value_norm {
+            ValueNorm::Mean => norm + EPSILON * sum,
+            ValueNorm::Off => sum,
+        };
+        scale(scores, w / length);
+    }
+
+    /// Scores S and P = G V^T to W A / D and dS (times the score scale) in place.
+    ///
+    /// Adds to `d_norms` the gradient of the values' lengths and returns that of the weight.
+    #[inline(always)]
+    fn backward_row(&self, s: &mut [f32], p: &mut [f32], norms: &[f32], d_norms: &mut [f32], w: f32) -> f32 {
+        let factor = self.shape.heads.scale();
+        let [sum, norm, grad] = exponentials(s, factor, [norms, p]);
+        let inverse_sum = 1.0 / sum;
+        let (mean_norm, mean_grad) = (norm * inverse_sum, grad * inverse_sum);
+        let inverse_length = match self.value_norm {
+            ValueNorm::Mean => 1.0 / (mean_norm + EPSILON),
+            ValueNorm::Off => 1.0,
+        };
+        let alpha = w * inverse_length;
+        let beta = match self.value_norm {
+            ValueNorm::Mean => -w * mean_grad * inverse_length * inverse_length,
+            ValueNorm::Off => 0.0,
+        };
+        let row = RowScale { inverse_sum, alpha, beta, gamma: alpha * mean_grad + beta * mean_norm };
+        row.apply(s, p, norms, d_norms, factor);
+        mean_grad * inverse_length
+    }
+}
+
+impl RowScale {
+    /// With A = e / sum: dA = alpha P + beta n, dS = A (dA - rowsum(A dA)), dn += beta A.
+    #[inline(always)]
+    fn apply(&self, e: &mut [f32], p: &mut [f32], norms: &[f32], d_norms: &mut [f32], factor: f32) {
+        for (((e, p), n), d_norm) in e.iter_mut().zip(p.iter_mut()).zip(norms).zip(d_norms) {
+            let a = *e * self.inverse_sum;
+            *p = a * (self.alpha * *p + self.beta * n - self.gamma) * factor;
+            *d_norm += self.beta * a;
+            *e = a * self.alpha;
+        }
+    }
+}
+
+/// Scores to exponentials in place. Returns their sum, and their products with each of `others`.
+#[inline(always)]
+fn exponentials<const N: usize, const M: usize>(x: &mut [f32], factor: f32, others: [&[f32]; N]) -> [f32; M] {
+    const LANES: usize = revela_model::cpu::vector::LANES;
+    const { assert!(M == N + 1) };
+    let top = max(x) * factor;
+    let mut lanes = [[0.0; LANES]; M];
+    let (chunks, rest) = x.as_chunks_mut::<LANES>();
+    for (c, chunk) in chunks.iter_mut().enumerate() {
+        for l in 0..LANES {
+            chunk[l] = exp(chunk[l] * factor - top);
+            lanes[0][l] += chunk[l];
+        }
+        for (lanes, other) in lanes[1..].iter_mut().zip(others) {
+            let other = &other[c * LANES..][..LANES];
+            for l in 0..LANES {
+                lanes[l] += chunk[l] * other[l];
+            }
+        }
+    }
+    let mut sums = lanes.map(|lanes| lanes.iter().sum::<f32>());
+    let done = chunks.len() * LANES;
+    for (l, value) in rest.iter_mut().enumerate() {
+        *value = exp(*value * factor - top);
+        sums[0] += *value;
+        for (sum, other) in sums[1..].iter_mut().zip(others) {
+            *sum += *value * other[done + l];
+        }
+    }
+    sums
+}
+
+/// Gradients that one task of the backward pass collects: one key-value head, some chunks.
+struct Part {
+    kv_head: usize,
+    chunks: std::ops::Range<usize>,
+    /// `[reader rows, group * dim]`.
+    dq: Vec<f32>,
+    /// `[rows of the chunks, dim]` each.
+    dk: Vec<f32>,
+    dv: Vec<f32>,
+    /// `[readers, chunks of the task]`.
+    dw: Vec<f32>,
+}
+
+impl CrossAttention {
+    /// The tasks: key-value heads times slices of the chunks.
+    fn tasks(&self) -> Vec<(usize, std::ops::Range<usize>)> {
+        let (kv_heads, chunks) = (self.shape.heads.kv_heads, self.shape.chunks.sequences());
+        let slices = TASKS.div_ceil(kv_heads).clamp(1, chunks.max(1));
+        let cut = |slice: usize| slice * chunks / slices;
+        (0..kv_heads).flat_map(|h| (0..slices).map(move |s| (h, cut(s)..cut(s + 1)))).collect()
+    }
+
+    fn backward_task(
+        &self,
+        inputs: [View<'_>; 4],
+        grad: &[f32],
+        (kv_head, chunks): (usize, std::ops::Range<usize>),
+    ) -> Part {
+        let heads = self.shape.heads;
+        let starts = self.shape.chunks.starts();
+        let rows = starts[chunks.end] - starts[chunks.start];
+        let mut part = Part {
+            kv_head,
+            dq: vec![0.0; self.shape.readers.total_rows() * heads.group() * heads.dim],
+            dk: vec![0.0; rows * heads.dim],
+            dv: vec![0.0; rows * heads.dim],
+            dw: vec![0.0; self.shape.readers.sequences() * chunks.len()],
+            chunks: chunks.clone(),
+        };
+        let size =
+            TILE_ROWS.min(self.shape.readers.longest()) * self.shape.chunks.longest().next_multiple_of(PANEL);
+        let mut tiles = [vec![0.0; size], vec![0.0; size]];
+        for j in chunks {
+            let chunk = self.chunk(inputs, j, kv_head, true);
+            if chunk.keys > 0 {
+                self.backward_chunk(inputs, grad, j, &chunk, &mut tiles, &mut part);
+            }
+        }
+        part
+    }
+
+    fn backward_chunk(
+        &self,
+        [q, _, _, w]: [View<'_>; 4],
+        grad: &[f32],
+        j: usize,
+        chunk: &Chunk<'_>,
+        tiles: &mut [Vec<f32>; 2],
+        part: &mut Part,
+    ) {
+        let heads = self.shape.heads;
+        let (readers, count) = (self.shape.readers.sequences(), self.shape.chunks.sequences());
+        let local =
+            (self.shape.chunks.starts()[j] - self.shape.chunks.starts()[part.chunks.start]) * heads.dim;
+        let mut d_norms = vec![0.0; chunk.keys];
+        for i in 0..readers {
+            let weight = w.data[i * count + j];
+            if self.is_skipped(weight) {
+                continue;
+            }
+            for (g, (row, rows)) in (0..heads.group()).flat_map(|g| self.tiles(i).map(move |t| (g, t))) {
+                let at = row * heads.width() + (part.kv_head * heads.group() + g) * heads.dim;
+                let dw = self.backward_tile(q.data, grad, [at, rows], chunk, tiles, &mut d_norms, weight);
+                part.dw[i * part.chunks.len() + j - part.chunks.start] += dw;
+                let to = row * heads.group() * heads.dim + g * heads.dim;
+                self.accumulate(q.data, grad, [at, rows, to, local], chunk, tiles, part);
+            }
+        }
+        self.add_norm_gradient(chunk, &d_norms, &mut part.dv[local..]);
+    }
+
+    /// Leaves `W A / D` in the first tile and dS in the second; returns the tile's share of dW.
+    #[allow(clippy::too_many_arguments)]
+    fn backward_tile(
+        &self,
+        q: &[f32],
+        grad: &[f32],
+        [at, rows]: [usize; 2],
+        chunk: &Chunk<'_>,
+        [s, p]: &mut [Vec<f32>; 2],
+        d_norms: &mut [f32],
+        weight: f32,
+    ) -> f32 {
+        self.product(q, at, rows, &chunk.k_panels, chunk.columns, s);
+        self.product(grad, at, rows, &chunk.v_panels, chunk.columns, p);
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                let tile_rows = s.chunks_exact_mut(chunk.columns).zip(p.chunks_exact_mut(chunk.columns));
+                let each = tile_rows.take(rows).map(|(s, p)| {
+                    let (s, p) = (&mut s[..chunk.keys], &mut p[..chunk.keys]);
+                    self.backward_row(s, p, &chunk.norms, d_norms, weight)
+                });
+                each.sum::<f32>()
+            },
+        )
+    }
+
+    /// dQ += dS K, dK += dS^T Q, dV += (W A / D)^T G.
+    fn accumulate(
+        &self,
+        q: &[f32],
+        grad: &[f32],
+        [at, rows, to, local]: [usize; 4],
+        chunk: &Chunk<'_>,
+        [s, p]: &[Vec<f32>; 2],
+        part: &mut Part,
+    ) {
+        let heads = self.shape.heads;
+        let (dim, width, arch) = (heads.dim, heads.width(), arch());
+        let (a, ds) =
+            (Mat::new(s, rows, chunk.keys, chunk.columns), Mat::new(p, rows, chunk.keys, chunk.columns));
+        let right = |data, stride| RightOperand::Rows { data, stride };
+        let dq = MatMut::new(&mut part.dq[to..], rows, dim, heads.group() * dim);
+        matmul(arch, ds, right(chunk.k, heads.kv_width()), dq, Store::Add);
+        let dk = MatMut::new(&mut part.dk[local..], chunk.keys, dim, dim);
+        matmul(arch, ds.transposed(), right(&q[at..], width), dk, Store::Add);
+        let dv = MatMut::new(&mut part.dv[local..], chunk.keys, dim, dim);
+        matmul(arch, a.transposed(), right(&grad[at..], width), dv, Store::Add);
+    }
+
+    /// d|v| / dv = v / |v|; a zero vector has no direction and gets nothing.
+    fn add_norm_gradient(&self, chunk: &Chunk<'_>, d_norms: &[f32], dv: &mut [f32]) {
+        if self.value_norm == ValueNorm::Off {
+            return;
+        }
+        let (dim, stride) = (self.shape.heads.dim, self.shape.heads.kv_width());
+        for (l, (d_norm, norm)) in d_norms.iter().zip(&chunk.norms).enumerate() {
+            if *norm > 0.0 {
+                let factor = d_norm / norm;
+                let to = &mut dv[l * dim..][..dim];
+                to.iter_mut().zip(&chunk.v[l * stride..]).for_each(|(to, v)| *to += factor * v);
+            }
+        }
+    }
+
+    /// Adds the tasks' gradients in order.
+    fn assemble(&self, parts: &[Part]) -> [Vec<f32>; 4] {
+        let heads = self.shape.heads;
+        let (dim, width, kv_width) = (heads.dim, heads.width(), heads.kv_width());
+        let (readers, chunks) = (&self.shape.readers, &self.shape.chunks);
+        let group = heads.group() * dim;
+        let mut dq = vec![0.0; readers.total_rows() * width];
+        let mut dk = vec![0.0; chunks.total_rows() * kv_width];
+        let mut dv = vec![0.0; chunks.total_rows() * kv_width];
+        let mut dw = vec![0.0; readers.sequences() * chunks.sequences()];
+        for part in parts {
+            let rows = dq.chunks_exact_mut(width).zip(part.dq.chunks_exact(group));
+            for (to, from) in rows {
+                add(&mut to[part.kv_head * group..][..group], from);
+            }
+            let first = chunks.starts()[part.chunks.start];
+            for (to, from) in [(&mut dk, &part.dk), (&mut dv, &part.dv)] {
+                let rows = to[first * kv_width..].chunks_exact_mut(kv_width).zip(from.chunks_exact(dim));
+                for (to, from) in rows {
+                    to[part.kv_head * dim..][..dim].copy_from_slice(from);
+                }
+            }
+            let rows =
+                dw.chunks_exact_mut(chunks.sequences()).zip(part.dw.chunks_exact(part.chunks.len().max(1)));
+            for (to, from) in rows {
+                add(&mut to[part.chunks.clone()], from);
+            }
+        }
+        [dq, dk, dv, dw]
+    }
+}
+
+fn add(to: &mut [f32], from: &[f32]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+}
+
+impl Kernel<4> for CrossAttention {
+    type Saved = ();
+
+    fn forward(&self, inputs: [View<'_>; 4], _needs: [bool; 4]) -> Output<()> {
+        let [q, _, _, w] = inputs;
+        let (readers, count) = (&self.shape.readers, self.shape.chunks.sequences());
+        let width = self.shape.heads.width();
+        let chunks: Vec<Chunk<'_>> = (0..self.shape.heads.kv_heads * count)
+            .into_par_iter()
+            .map(|at| self.chunk(inputs, at % count, at / count, false))
+            .collect();
+        let mut out = vec![0.0; readers.total_rows() * width];
+        split_rows(&mut out, readers.starts(), width)
+            .into_par_iter()
+            .zip(w.data.par_chunks(count.max(1)))
+            .enumerate()
+            .for_each(|(i, (out, w))| self.forward_reader(i, &chunks, q.data, w, out));
+        Output::new(out, [readers.total_rows(), width])
+    }
+
+    fn backward(
+        &self,
+        inputs: [View<'_>; 4],
+        (): (),
+        grad: View<'_>,
+        _needs: [bool; 4],
+    ) -> [Option<Vec<f32>>; 4] {
+        let parts: Vec<Part> =
+            self.tasks().into_par_iter().map(|task| self.backward_task(inputs, grad.data, task)).collect();
+        self.assemble(&parts).map(Some)
+    }
+}

@@ -1,0 +1,3 @@
+//! wip
+#![allow(missing_docs)]
+pub mod inbatch;
