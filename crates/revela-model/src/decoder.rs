@@ -42,6 +42,16 @@ impl TokenBatch {
         Self { ids, packing }
     }
 
+    /// Some of the sequences as a batch of their own.
+    #[must_use]
+    pub fn range(&self, sequences: std::ops::Range<usize>) -> Self {
+        let starts = self.packing.starts();
+        Self {
+            ids: self.ids[starts[sequences.start]..starts[sequences.end]].to_vec(),
+            packing: self.packing.range(sequences),
+        }
+    }
+
     /// What each row has to predict: the next token of its sequence, where there is one.
     pub fn next_tokens(&self) -> Vec<Option<u32>> {
         let packing = &self.packing;

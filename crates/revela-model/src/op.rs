@@ -239,3 +239,31 @@ impl<K: Kernel<N>, const N: usize> RetroForward for Again<K, N> {
         states.save(out_node, run(&self.kernel, &inputs, [false; N]).0);
     }
 }
+
+/// Reads a tensor's numbers where they are, if it is one for which [`runs_on`] holds.
+pub fn read<const D: usize, R>(tensor: &Tensor<D>, look: impl FnOnce(&[f32]) -> R) -> Option<R> {
+    if !runs_on(tensor) {
+        return None;
+    }
+    let primitive = plain(tensor.clone().inner().into_dispatch()).to_contiguous();
+    Some(look(view(&primitive).data))
+}
+
+/// Changes tensors where they are, reading another, if they are ones for which [`runs_on`] holds;
+/// otherwise gives them back. Memory that nothing else refers to is not copied.
+///
+/// # Errors
+/// The tensors, when any lives elsewhere.
+pub fn update<const D: usize, const N: usize>(
+    tensors: [Tensor<D>; N],
+    other: &Tensor<D>,
+    change: impl FnOnce([&mut [f32]; N], &[f32]),
+) -> Result<[Tensor<D>; N], [Tensor<D>; N]> {
+    if !tensors.iter().chain([other]).all(runs_on) {
+        return Err(tensors);
+    }
+    let other = plain(other.clone().inner().into_dispatch()).to_contiguous();
+    let mut primitives = tensors.map(|t| plain(t.inner().into_dispatch()).to_contiguous());
+    change(primitives.each_mut().map(|p| p.storage_mut::<f32>()), view(&other).data);
+    Ok(primitives.map(Tensor::from_primitive::<Flex>))
+}

@@ -30,6 +30,12 @@ impl Packing {
         Arc::new(Self { starts: starts(lengths.iter().map(|_| rows)), keys: lengths.to_vec() })
     }
 
+    /// Some of the sequences, with the padding they have.
+    pub fn range(&self, sequences: std::ops::Range<usize>) -> Arc<Self> {
+        let starts = starts(sequences.clone().map(|i| self.rows(i)));
+        Arc::new(Self { starts, keys: self.keys[sequences].to_vec() })
+    }
+
     /// Number of sequences.
     pub fn sequences(&self) -> usize {
         self.keys.len()

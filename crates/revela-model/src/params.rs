@@ -4,7 +4,9 @@
 //! in a safetensors file.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::device::lift;
 
 /// A parameter as the walk hands it out: everything is a vector or a matrix.
 #[derive(Debug, Clone)]
@@ -16,11 +18,36 @@ pub enum Parameter {
 }
 
 impl Parameter {
-    /// The tensor as a matrix; a vector becomes one row.
-    pub fn matrix(self) -> Tensor<2> {
+    /// All numbers in a row, without autodiff.
+    pub fn flat(self) -> Tensor<1> {
         match self {
-            Self::Vector(tensor) => tensor.unsqueeze(),
-            Self::Matrix(tensor) => tensor,
+            Self::Vector(tensor) => tensor.inner(),
+            Self::Matrix(tensor) => tensor.inner().flatten(0, 1),
+        }
+    }
+
+    /// A parameter of this shape from all its numbers.
+    pub fn from_flat(flat: Tensor<1>, shape: &[usize]) -> Self {
+        match shape {
+            [rows, cols] => Self::Matrix(flat.reshape([*rows, *cols])),
+            _ => Self::Vector(flat),
+        }
+    }
+
+    /// Where it lives, with the autodiff context.
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Vector(tensor) => tensor.device(),
+            Self::Matrix(tensor) => tensor.device(),
+        }
+    }
+
+    /// In the autodiff context of a device, as a leaf.
+    #[must_use]
+    pub fn lift(self, device: &Device) -> Self {
+        match self {
+            Self::Vector(tensor) => Self::Vector(lift(tensor, device)),
+            Self::Matrix(tensor) => Self::Matrix(lift(tensor, device)),
         }
     }
 

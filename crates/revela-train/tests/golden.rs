@@ -14,12 +14,15 @@ use revela_model::config::DecoderConfig;
 use revela_model::decoder::{Decoder, TokenBatch};
 use revela_model::kernels::Kernels;
 use revela_model::layers::{Mode, Run};
-use revela_model::params::{Parameter, named};
-use revela_model::pooling::{Pooling, normalize};
+use revela_model::params::named;
+use revela_model::pooling::Pooling;
 use revela_model::weights::{Precision, Weights};
+use revela_train::gradients::GradientSet;
 use revela_train::inbatch::attention::{CrossOptions, CrossPath, Skip, ValueNorm};
-use revela_train::inbatch::forward::{FirstStream, losses, streams};
+use revela_train::inbatch::forward::{FirstStream, ReadChunks, first_stream, second_stream};
 use revela_train::inbatch::weights::inbatch_weights;
+use revela_train::objective::Activations;
+use revela_train::objective::revela::{LossTerms, RevelaBatch, RevelaOptions, embed, forward, step};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -81,63 +84,106 @@ impl Quantities {
     fn add<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) {
         self.0.push((name.to_owned(), tensor.into_data().try_into_vec::<f32>().unwrap()));
     }
-}
 
-fn step(dir: &Path, case: &Case, run: Run, path: CrossPath, device: &Device) -> (Quantities, [f64; 3]) {
-    let lm =
-        fill(CausalLm::zeros(config(dir, "lm_config.json"), device), &dir.join("lm.safetensors"), device);
-    let retriever = Decoder::zeros(config(dir, "retriever_config.json"), device);
-    let retriever = fill(retriever, &dir.join("retriever.safetensors"), device);
-
-    let embed = |kind: &str| {
-        let batch = batch(dir, kind);
-        normalize(case.pooling.pool(retriever.forward(&batch, run), &batch.packing, run))
-    };
-    let (passage, query) = (embed("passage"), embed("query"));
-    let w = inbatch_weights(query.clone(), passage.clone(), case.attn_temperature);
-    let value_norm = if case.v_norm { ValueNorm::Mean } else { ValueNorm::Off };
-    let options = CrossOptions { value_norm, path, skip: Skip::Nothing };
-    let tokens = batch(dir, "lm");
-    let both = streams(&lm.model, &tokens, &w.weights, FirstStream::Whole, options, run);
-    let logits = [both.plain.clone().unwrap(), both.inbatch.clone()].map(|h| lm.logits(h, run));
-    let loss = losses(&lm, &tokens, both, run);
-    let plain = loss.plain.unwrap();
-    let total = if case.dual_loss { loss.inbatch.clone() + plain.clone() } else { loss.inbatch.clone() };
-
-    let grads = total.backward();
-    let mut got = Quantities(Vec::new());
-    got.add("similarity", w.similarity.clone());
-    got.add("inbatch_weights", w.weights.clone());
-    got.add("passage_embeddings", passage);
-    got.add("query_embeddings", query);
-    let [logits_plain, logits_inbatch] = logits;
-    got.add("logits_plain", logits_plain);
-    got.add("logits_inbatch", logits_inbatch);
-    for (prefix, parameters) in [("grad.lm.", named(&lm)), ("grad.retriever.", named(&retriever))] {
-        for (name, parameter) in parameters {
-            let name = format!("{prefix}{name}");
-            // burn gives no gradient where nothing flowed; the reference gives zeros.
-            match parameter {
-                Parameter::Vector(t) => {
-                    got.add(&name, t.grad(&grads).unwrap_or_else(|| t.inner().zeros_like()))
-                }
-                Parameter::Matrix(t) => {
-                    got.add(&name, t.grad(&grads).unwrap_or_else(|| t.inner().zeros_like()))
-                }
-            }
+    /// burn gives no gradient where nothing flowed; the reference gives zeros.
+    fn gradients<M: Module>(&mut self, prefix: &str, module: &M, set: &GradientSet) {
+        for (name, parameter) in named(module) {
+            let gradient = set.get(&name).cloned().unwrap_or_else(|| parameter.flat().zeros_like());
+            self.add(&format!("{prefix}{name}"), gradient);
         }
     }
-    (got, [total, plain, loss.inbatch].map(|t| f64::from(t.into_scalar::<f32>())))
+}
+
+struct Models {
+    lm: CausalLm,
+    retriever: Decoder,
+    batch: RevelaBatch,
+}
+
+fn models(dir: &Path, device: &Device) -> Models {
+    let lm = CausalLm::zeros(config(dir, "lm_config.json"), device);
+    let retriever = Decoder::zeros(config(dir, "retriever_config.json"), device);
+    Models {
+        lm: fill(lm, &dir.join("lm.safetensors"), device),
+        retriever: fill(retriever, &dir.join("retriever.safetensors"), device),
+        batch: RevelaBatch {
+            lm: batch(dir, "lm"),
+            passage: batch(dir, "passage"),
+            query: batch(dir, "query"),
+        },
+    }
+}
+
+fn options(case: &Case, run: Run, path: CrossPath, skip: Skip) -> RevelaOptions {
+    RevelaOptions {
+        tau: case.attn_temperature,
+        pooling: case.pooling,
+        terms: if case.dual_loss { LossTerms::Both } else { LossTerms::InBatch },
+        cross: CrossOptions {
+            value_norm: if case.v_norm { ValueNorm::Mean } else { ValueNorm::Off },
+            path,
+            skip,
+        },
+        activations: Activations::Keep,
+        run,
+    }
+}
+
+/// Losses: total, plain, in-batch.
+fn quantities(m: &Models, options: &RevelaOptions) -> (Quantities, [f64; 3]) {
+    let f = forward(&m.lm, &m.retriever, &m.batch, options);
+    let mut grads = f.total.backward();
+    let mut got = Quantities(Vec::new());
+    got.add("similarity", f.weights.similarity);
+    got.add("inbatch_weights", f.weights.weights);
+    got.add("passage_embeddings", f.passage);
+    got.add("query_embeddings", f.query);
+    got.add("logits_plain", m.lm.logits(f.plain_hidden, options.run));
+    got.add("logits_inbatch", m.lm.logits(f.inbatch_hidden, options.run));
+    got.gradients("grad.lm.", &m.lm, &GradientSet::take(&m.lm, &mut grads));
+    got.gradients("grad.retriever.", &m.retriever, &GradientSet::take(&m.retriever, &mut grads));
+    let (dw, ds) = weight_gradients(m, options);
+    got.add("grad_inbatch_weights", dw);
+    got.add("grad_similarity", ds);
+    (got, [f.total, f.plain, f.inbatch].map(|t| f64::from(t.into_scalar::<f32>())))
+}
+
+/// Gradients of the weights and the similarities, which the single graph does not keep: the weights become
+/// a leaf of the language model's graph, and their gradient goes on through the softmax.
+fn weight_gradients(m: &Models, options: &RevelaOptions) -> (Tensor<2>, Tensor<2>) {
+    let embed = |texts: &TokenBatch| embed(&m.retriever, texts, options).inner().autodiff();
+    let (query, passage) = (embed(&m.batch.query), embed(&m.batch.passage));
+    let similarity = query.matmul(passage.transpose()).require_grad();
+    let unit = Tensor::<2>::eye(similarity.dims()[0], &similarity.device());
+    // <row_i of S, unit_j> = S[i, j], so this is the product's own softmax over a leaf.
+    let w = inbatch_weights(similarity.clone(), unit, options.tau).weights;
+    let leaf = w.clone().inner().autodiff().require_grad();
+    let (layers, plain) = first_stream(&m.lm.model, &m.batch.lm, FirstStream::Whole, options.run);
+    let read = ReadChunks { packing: m.batch.lm.packing.clone(), layers: &layers };
+    let hidden = second_stream(&m.lm.model, &m.batch.lm, &read, &leaf, options.cross, options.run);
+    let mut total = m.lm.loss(hidden, &m.batch.lm, options.run);
+    if options.terms == LossTerms::Both {
+        total = total + m.lm.loss(plain.unwrap(), &m.batch.lm, options.run);
+    }
+    let dw = leaf.grad(&total.backward()).unwrap();
+    let ds = similarity.grad(&(w * dw.clone().autodiff()).sum().backward()).unwrap();
+    (dw, ds)
 }
 
 fn norm(x: impl Iterator<Item = f64>) -> f64 {
     x.map(|v| v * v).sum::<f64>().sqrt()
 }
 
+fn relative(got: &[f32], want: &[f32]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let difference = norm(got.iter().zip(want).map(|(a, b)| f64::from(a - b)));
+    difference / norm(want.iter().map(|v| f64::from(*v))).max(1e-6)
+}
+
 fn check(dir: &Path, run: Run, path: CrossPath, device: &Device) {
     let case: Case = serde_json::from_slice(&std::fs::read(dir.join("case.json")).unwrap()).unwrap();
     let expected = Weights::read_file(&dir.join("expected.safetensors")).unwrap();
-    let (got, losses) = step(dir, &case, run, path, device);
+    let (got, losses) = quantities(&models(dir, device), &options(&case, run, path, Skip::Nothing));
     let place = format!("{} ({run:?}, {path:?})", dir.file_name().unwrap().to_string_lossy());
 
     for (got, want) in losses.iter().zip([case.loss, case.loss_plain, case.loss_inbatch]) {
@@ -145,13 +191,12 @@ fn check(dir: &Path, run: Run, path: CrossPath, device: &Device) {
     }
     let mut unseen: Vec<&str> = expected.names().collect();
     for (name, values) in &got.0 {
-        let Some(want) = expected.get(name) else { panic!("{place}: nothing is expected of {name}") };
+        let want = expected.get(name).unwrap_or_else(|| panic!("{place}: nothing is expected of {name}"));
         unseen.retain(|n| n != name);
-        assert_eq!(values.len(), want.data.len(), "{place}: {name}");
-        let difference = norm(values.iter().zip(&want.data).map(|(a, b)| f64::from(a - b)));
-        let distance = difference / norm(want.data.iter().map(|v| f64::from(*v))).max(1e-6);
+        let distance = relative(values, &want.data);
         assert!(distance < TOLERANCE, "{place}: {name} differs by {distance:.1e}");
     }
+    assert!(unseen.is_empty(), "{place}: not compared: {unseen:?}");
     for (prefix, want) in [("grad.lm.", case.grad_norm_lm), ("grad.retriever.", case.grad_norm_retriever)] {
         let all = got.0.iter().filter(|(n, _)| n.starts_with(prefix)).flat_map(|(_, v)| v);
         let got = norm(all.map(|v| f64::from(*v)));
@@ -160,7 +205,7 @@ fn check(dir: &Path, run: Run, path: CrossPath, device: &Device) {
             "{place}: {prefix} norm {got}, expected {want}"
         );
     }
-    println!("{place}: {} quantities agree; without a counterpart here: {unseen:?}", got.0.len() + 5);
+    println!("{place}: {} quantities agree", got.0.len() + 5);
 }
 
 #[test]
@@ -179,10 +224,30 @@ fn plain_path() {
     }
 }
 
+/// What training uses: small weights skipped, in one graph or in pieces, with and without checkpointing.
 #[test]
-fn fast_path_under_gradient_checkpointing() {
+fn training_step() {
     for dir in cases() {
+        let case: Case = serde_json::from_slice(&std::fs::read(dir.join("case.json")).unwrap()).unwrap();
+        let expected = Weights::read_file(&dir.join("expected.safetensors")).unwrap();
         let run = Run { kernels: Kernels::Fused, mode: Mode::Train };
-        check(&dir, run, CrossPath::Fast, &Device::flex().autodiff().gradient_checkpointing());
+        let base = options(&case, run, CrossPath::Fast, CrossOptions::default().skip);
+        let devices = [Device::flex().autodiff(), Device::flex().autodiff().gradient_checkpointing()];
+        let ways = [1, 3, 100].map(|chunks| Activations::Recompute { chunks });
+        for (device, activations) in
+            devices.iter().flat_map(|d| ways.into_iter().chain([Activations::Keep]).map(move |a| (d, a)))
+        {
+            let m = models(&dir, device);
+            let result = step(&m.lm, &m.retriever, &m.batch, &RevelaOptions { activations, ..base });
+            let place = format!("{} ({activations:?})", dir.file_name().unwrap().to_string_lossy());
+            assert!((result.loss - case.loss).abs() / case.loss < TOLERANCE, "{place}: loss {}", result.loss);
+            let mut got = Quantities(Vec::new());
+            got.gradients("grad.lm.", &m.lm, &result.lm);
+            got.gradients("grad.retriever.", &m.retriever, &result.retriever);
+            for (name, values) in &got.0 {
+                let distance = relative(values, &expected.get(name).unwrap().data);
+                assert!(distance < TOLERANCE, "{place}: {name} differs by {distance:.1e}");
+            }
+        }
     }
 }
