@@ -1,0 +1,140 @@
+//! Tokens per second and peak memory of one training step; prints one JSON line, as the PyTorch peer does.
+#![allow(clippy::print_stdout)]
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use clap::{Parser, ValueEnum};
+use revela_base::seed::Seed;
+use revela_model::causal_lm::CausalLm;
+use revela_model::config::{AttentionBias, DecoderConfig, Family, RopeScaling};
+use revela_model::decoder::{Decoder, TokenBatch};
+use revela_model::init::draw;
+use revela_model::kernels::AttentionShape;
+use revela_model::layers::{Mode, Run};
+use revela_model::params::count;
+use revela_model::pooling::Pooling;
+use revela_train::inbatch::attention::CrossOptions;
+use revela_train::objective::Activations;
+use revela_train::objective::revela::{LossTerms, RevelaBatch, RevelaOptions, step};
+use revela_train::optim::{AdamW, AdamWConfig};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Preset {
+    Tiny,
+    #[value(name = "135m")]
+    M135,
+}
+
+#[derive(Parser)]
+struct Args {
+    /// Sizes of both models.
+    #[arg(long, default_value = "tiny")]
+    preset: Preset,
+    /// Chunks per batch.
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// Tokens per chunk.
+    #[arg(long, default_value_t = 160)]
+    len: usize,
+    /// Counted steps, after two that are not.
+    #[arg(long, default_value_t = 10)]
+    steps: usize,
+    /// Compute the batch in pieces of this many chunks instead of keeping its activations.
+    #[arg(long)]
+    recompute: Option<usize>,
+    /// Let burn recompute cheap operations.
+    #[arg(long)]
+    checkpointing: bool,
+}
+
+fn config(preset: Preset) -> DecoderConfig {
+    let (vocab_size, hidden_size, intermediate_size, layers, heads, kv_heads) = match preset {
+        Preset::Tiny => (8192, 384, 1024, 6, 6, 6),
+        Preset::M135 => (49_152, 576, 1536, 30, 9, 3),
+    };
+    DecoderConfig {
+        family: Family::Llama,
+        vocab_size,
+        hidden_size,
+        intermediate_size,
+        layers,
+        attention: AttentionShape { heads, kv_heads, dim: hidden_size / heads },
+        max_positions: 2048,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        rope_scaling: RopeScaling::None,
+        tied: true,
+        bias: AttentionBias::None,
+    }
+}
+
+fn main() {
+    let args = Args::parse();
+    let config = Arc::new(config(args.preset));
+    let mut device = Device::flex().autodiff();
+    if args.checkpointing {
+        device = device.gradient_checkpointing();
+    }
+    let mut lm = draw(CausalLm::zeros(config.clone(), &device), Seed(0), &device);
+    let mut retriever = draw(Decoder::zeros(config.clone(), &device), Seed(1), &device);
+    let mut optimizers = [AdamW::new(AdamWConfig::default()), AdamW::new(AdamWConfig::default())];
+    let mut state = 1_u64;
+    let mut token = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) % config.vocab_size as u64) as u32
+    };
+    let texts: Vec<Vec<u32>> = (0..args.batch).map(|_| (0..args.len).map(|_| token()).collect()).collect();
+    let batch = TokenBatch::packed(&texts);
+    let batch = RevelaBatch { lm: batch.clone(), passage: batch.clone(), query: batch };
+    let options = RevelaOptions {
+        tau: 0.05,
+        pooling: Pooling::Eos,
+        terms: LossTerms::InBatch,
+        cross: CrossOptions::default(),
+        activations: args.recompute.map_or(Activations::Keep, |chunks| Activations::Recompute { chunks }),
+        run: Run { mode: Mode::Train, ..Run::default() },
+    };
+    let mut times = Vec::new();
+    let mut loss = 0.0;
+    for round in 0..args.steps + 2 {
+        let start = Instant::now();
+        let result = step(&lm, &retriever, &batch, &options);
+        let forward_backward = start.elapsed().as_secs_f64();
+        loss = result.loss;
+        lm = optimizers[0].step(lm, result.lm, 1e-4, 1.0);
+        retriever = optimizers[1].step(retriever, result.retriever, 1e-4, 1.0);
+        if round >= 2 {
+            times.push(start.elapsed().as_secs_f64());
+        }
+        if std::env::var_os("REVELA_BENCH_DETAIL").is_some() {
+            println!(
+                "step {round}: {:.2} s, of which AdamW {:.3}",
+                start.elapsed().as_secs_f64(),
+                start.elapsed().as_secs_f64() - forward_backward
+            );
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    let median = times[times.len() / 2];
+    let line = serde_json::json!({
+        "system": "revela", "batch": args.batch, "len": args.len,
+        "params_lm": count(&lm), "step_s_median": median, "step_s_min": times[0],
+        "lm_tokens_per_s": (args.batch * args.len) as f64 / median,
+        "peak_bytes": peak_bytes(), "loss": loss, "recompute": args.recompute, "checkpointing": args.checkpointing,
+        "params_retriever": retriever.num_params(),
+    });
+    println!("{line}");
+}
+
+/// The largest resident size of this process so far.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kb| kb * 1024)
+}
