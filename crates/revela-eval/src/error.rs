@@ -39,6 +39,9 @@ pub enum EvalError {
         /// Those that exist, sorted.
         available: Vec<String>,
     },
+    /// The corpus is empty.
+    #[error("the corpus holds no documents; check that its file is whole")]
+    NoDocuments,
     /// There is nothing to measure against.
     #[error("{origin} holds no judgements; check that it is the right file or split")]
     NoJudgements {

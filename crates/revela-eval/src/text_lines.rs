@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use revela_base::file::FileError;
 
+/// Longer lines are refused: a file of another kind may hold no line end at all, and must not fill the memory.
+const LONGEST_LINE: u64 = 64 << 20;
+
 /// A reader that lends one line at a time.
 pub(crate) struct TextLines {
     path: PathBuf,
@@ -32,9 +35,13 @@ impl TextLines {
         loop {
             self.buffer.clear();
             self.number += 1;
-            let read = self.input.read_until(b'\n', &mut self.buffer);
-            if read.map_err(FileError::io("read", &self.path))? == 0 {
-                return Ok(None);
+            let read = self.input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.buffer);
+            match read.map_err(FileError::io("read", &self.path))? as u64 {
+                0 => return Ok(None),
+                LONGEST_LINE if !self.buffer.ends_with(b"\n") => {
+                    return Err(self.error("the line is longer than 64 MiB; is this a text file?"));
+                }
+                _ => {}
             }
             if self.number == 1 && self.buffer.starts_with(b"\xEF\xBB\xBF") {
                 self.buffer.drain(..3);
@@ -81,6 +88,13 @@ mod tests {
         assert!(lines.error("x").to_string().starts_with("f.txt:4: x"));
         assert_eq!(lines.next_line().unwrap(), Some("last"));
         assert_eq!(lines.next_line().unwrap(), None);
+    }
+
+    #[test]
+    fn a_line_without_end_does_not_fill_the_memory() {
+        let mut lines = TextLines::new(Path::new("f.bin"), std::io::repeat(b'x'));
+        let error = lines.next_line().unwrap_err().to_string();
+        assert!(error.contains("f.bin:1") && error.contains("64 MiB"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Real collections, where they are at hand.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests, too, are tests
 
 use std::path::Path;
 

@@ -136,7 +136,7 @@ impl TestCollection {
     /// Reads one split, and the corpus once to check its ids.
     ///
     /// # Errors
-    /// Whatever the layout's files have wrong, unknown ids if the policy refuses them, no judgements
+    /// Whatever the layout's files have wrong, an empty corpus, unknown ids if the policy refuses them, no judgements
     /// left for any known query, or an interruption.
     pub fn load(
         layout: &dyn Layout,
@@ -150,6 +150,9 @@ impl TestCollection {
         queries.retain(|query| qrels.get(&query.id).is_some());
         let unknown_queries = unknown_queries(&qrels, &queries);
         let (documents, unknown_documents) = check_corpus(layout, &qrels, progress, interrupt)?;
+        if documents == 0 {
+            return Err(EvalError::NoDocuments);
+        }
         let unknown = UnknownIds { queries: unknown_queries, documents: unknown_documents };
         if policy == UnknownIdPolicy::Refuse && !unknown.is_empty() {
             return Err(EvalError::UnknownIds(unknown));

@@ -100,6 +100,7 @@ fn malformed_lines_name_file_and_line() {
         ),
         ("queries.jsonl", "{\"_id\": \"q1\", \"text\": 5}\n", "queries.jsonl:1: invalid type"),
         ("qrels/test.tsv", "q1\td1\tx\n", "test.tsv:1: the grade \"x\""),
+        ("corpus.jsonl", "\n", "holds no documents"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", "holds no judgements"),
     ] {
         let error = error(&[(name, text)]);

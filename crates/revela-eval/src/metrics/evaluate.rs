@@ -1,6 +1,7 @@
 //! Scores a run against judgements.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 
 use indexmap::IndexMap;
 
@@ -119,29 +120,37 @@ fn unjudged(qrels: &Qrels, run: &Run, policy: UnjudgedQueries) -> Result<usize, 
 /// Looks at rankings no deeper than the metrics do.
 struct Lens<'a> {
     depth: usize,
-    /// Documents judged for any query; only `hole@k` asks for them.
-    judged_anywhere: Option<BTreeSet<&'a str>>,
+    /// How deep `hole@k` looks, and the documents judged for any query, if it is asked for.
+    holes: Option<(usize, BTreeSet<&'a str>)>,
 }
 
 impl<'a> Lens<'a> {
     fn new(qrels: &'a Qrels, metrics: &[Metric]) -> Self {
-        let depths = metrics.iter().map(|metric| metric.depth().map_or(usize::MAX, |k| k.get()));
-        let holes = metrics.iter().any(|metric| matches!(metric, Metric::Hole(_)));
-        Self { depth: depths.max().unwrap_or(0), judged_anywhere: holes.then(|| qrels.judged_documents()) }
+        let depth = |metric: &Metric| metric.depth().map_or(usize::MAX, NonZeroUsize::get);
+        let holes = metrics.iter().filter(|metric| matches!(metric, Metric::Hole(_))).map(depth).max();
+        Self {
+            depth: metrics.iter().map(depth).max().unwrap_or(0),
+            holes: holes.map(|depth| (depth, qrels.judged_documents())),
+        }
     }
 
     fn ranking(&self, hits: &[Hit], judged: &BTreeMap<String, Grade>) -> Ranking {
         let mut ideal: Vec<Grade> = judged.values().copied().filter(|&grade| grade >= 1).collect();
         ideal.sort_unstable_by(|a, b| b.cmp(a));
-        let ranks = hits.iter().take(self.depth).map(|hit| self.judgement(&hit.document, judged)).collect();
-        Ranking { ranks, ideal }
+        let hits = hits.iter().take(self.depth).enumerate();
+        Ranking { ranks: hits.map(|(index, hit)| self.judgement(index, hit, judged)).collect(), ideal }
     }
 
-    fn judgement(&self, document: &str, judged: &BTreeMap<String, Grade>) -> Judgement {
-        match (judged.get(document), &self.judged_anywhere) {
-            (Some(&grade), _) => Judgement::Graded(grade),
-            (None, Some(anywhere)) if anywhere.contains(document) => Judgement::ForOthers,
-            (None, _) => Judgement::Nowhere,
+    fn judgement(&self, index: usize, hit: &Hit, judged: &BTreeMap<String, Grade>) -> Judgement {
+        if let Some(&grade) = judged.get(&hit.document) {
+            return Judgement::Graded(grade);
+        }
+        match &self.holes {
+            Some((depth, anywhere)) if index < *depth && anywhere.contains(hit.document.as_str()) => {
+                Judgement::ForOthers
+            }
+            // Deeper than any hole is looked for, it does not matter which.
+            _ => Judgement::Nowhere,
         }
     }
 }

@@ -80,7 +80,9 @@ fn limit(depth: Option<NonZeroUsize>) -> usize {
 }
 
 fn discounted(gains: impl Iterator<Item = f64>) -> f64 {
-    gains.enumerate().map(|(index, gain)| gain / ((index + 2) as f64).log2()).sum()
+    // Most gains are 0, and a logarithm is dear.
+    let gains = gains.enumerate().filter(|&(_, gain)| gain != 0.0);
+    gains.map(|(index, gain)| gain / ((index + 2) as f64).log2()).sum()
 }
 
 fn ndcg(ranking: &Ranking, depth: Option<NonZeroUsize>) -> f64 {

@@ -40,7 +40,7 @@ pub enum Metric {
     /// Precision at rank R, where R is the number of relevant documents. trec_eval: `Rprec`.
     RPrecision,
     /// Recall, but of at most k documents: relevant ones among the first k, divided by k or by the
-    /// number of relevant documents if that is less (BEIR, Thakur et al. 2021, section 4: R_cap).
+    /// number of relevant documents if that is less (capped recall of BEIR, Thakur et al. 2021).
     RecallCap(NonZeroUsize),
     /// The share of the first k ranks that hold a document which is judged for no query at all, as
     /// BEIR's evaluation counts it. The higher, the less the other metrics can be trusted.
