@@ -1,0 +1,141 @@
+//! BEIR's layout: a folder with `corpus.jsonl`, `queries.jsonl` and `qrels/SPLIT.tsv`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use revela_base::artifact::{Artifact, MANIFEST};
+use revela_base::file::FileError;
+use serde::{Deserialize, Serialize};
+
+use super::{Document, Documents, Layout, Query, jsonl};
+use crate::error::EvalError;
+use crate::exclusions::{Exclusions, SelfMatches};
+use crate::qrels::Qrels;
+
+pub(super) const FORMAT: &str = "revela.beir";
+pub(super) const VERSION: u32 = 1;
+pub(super) const CORPUS: &str = "corpus.jsonl";
+pub(super) const QUERIES: &str = "queries.jsonl";
+pub(super) const QRELS: &str = "qrels";
+
+/// What a collection that Revela wrote says about itself, in its manifest.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CollectionInfo {
+    /// A name for people.
+    pub name: String,
+    /// Where it came from and how it was made.
+    pub description: String,
+    /// The licence of its texts, where known.
+    pub licence: Option<String>,
+    /// Number of documents.
+    pub documents: u64,
+    /// Number of queries, of all splits.
+    pub queries: u64,
+    /// Number of judgements by split.
+    pub judgements: BTreeMap<String, u64>,
+}
+
+/// An opened folder in BEIR layout.
+///
+/// Folders from elsewhere are taken as they are. One that Revela wrote carries a manifest, and opening
+/// it checks every file against it.
+#[derive(Debug, Clone)]
+pub struct BeirFolder {
+    dir: PathBuf,
+    self_matches: SelfMatches,
+    info: Option<CollectionInfo>,
+}
+
+impl BeirFolder {
+    /// Opens a folder and checks that it has the three parts.
+    ///
+    /// # Errors
+    /// [`EvalError::NotACollection`], or damage where there is a manifest.
+    pub fn open(dir: &Path) -> Result<Self, EvalError> {
+        for (part, there) in [
+            (CORPUS, dir.join(CORPUS).is_file()),
+            (QUERIES, dir.join(QUERIES).is_file()),
+            (QRELS, dir.join(QRELS).is_dir()),
+        ] {
+            if !there {
+                return Err(EvalError::NotACollection { dir: dir.to_owned(), missing: part });
+            }
+        }
+        let info = match dir.join(MANIFEST).exists() {
+            true => Some(verified(dir)?),
+            false => None,
+        };
+        Ok(Self { dir: dir.to_owned(), self_matches: SelfMatches::Keep, info })
+    }
+
+    /// Sets the task's rule for documents whose id is the query's.
+    #[must_use]
+    pub fn with_self_matches(mut self, rule: SelfMatches) -> Self {
+        self.self_matches = rule;
+        self
+    }
+
+    /// What the manifest says, if Revela wrote the folder.
+    pub fn info(&self) -> Option<&CollectionInfo> {
+        self.info.as_ref()
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The path of the corpus, for what streams it itself.
+    pub fn corpus_path(&self) -> PathBuf {
+        self.dir.join(CORPUS)
+    }
+
+    fn qrels_path(&self, split: &str) -> PathBuf {
+        self.dir.join(QRELS).join(format!("{split}.tsv"))
+    }
+}
+
+fn verified(dir: &Path) -> Result<CollectionInfo, FileError> {
+    let artifact: Artifact<CollectionInfo> = Artifact::open(dir, FORMAT, VERSION..=VERSION)?;
+    artifact.verify()?;
+    Ok(artifact.body)
+}
+
+impl Layout for BeirFolder {
+    fn splits(&self) -> Result<Vec<String>, EvalError> {
+        let folder = self.dir.join(QRELS);
+        let mut splits = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(FileError::io("list", &folder))? {
+            let path = entry.map_err(FileError::io("list", &folder))?.path();
+            if path.extension().is_some_and(|e| e == "tsv")
+                && let Some(name) = path.file_stem().and_then(|n| n.to_str())
+            {
+                splits.push(name.to_owned());
+            }
+        }
+        splits.sort_unstable();
+        Ok(splits)
+    }
+
+    fn corpus(&self) -> Result<Documents, EvalError> {
+        Ok(Box::new(jsonl::read::<Document>(&self.corpus_path())?))
+    }
+
+    fn queries(&self) -> Result<Vec<Query>, EvalError> {
+        jsonl::read(&self.dir.join(QUERIES))?.collect()
+    }
+
+    fn qrels(&self, split: &str) -> Result<Qrels, EvalError> {
+        let available = self.splits()?;
+        if available.binary_search_by(|s| s.as_str().cmp(split)).is_err() {
+            let (dir, split) = (self.dir.clone(), split.to_owned());
+            return Err(EvalError::NoSuchSplit { dir, split, available });
+        }
+        Qrels::read(&self.qrels_path(split))
+    }
+
+    fn exclusions(&self, _split: &str) -> Result<Exclusions, EvalError> {
+        Ok(Exclusions::new(self.self_matches))
+    }
+}
