@@ -1,7 +1,18 @@
 //! Tiny models for tests: every layer of the program can run without weights from outside.
 
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use revela_base::seed::Seed;
+
 use crate::config::{AttentionBias, DecoderConfig, Family, RopeScaling};
+use crate::contract::Contract;
+use crate::decoder::Decoder;
+use crate::encoder::Encoder;
+use crate::init::draw;
 use crate::kernels::AttentionShape;
+use crate::pooling::Pooling;
+use crate::tokenizer::{Cut, TextTokenizer};
 
 /// Two layers of width 32, 97 tokens.
 pub fn tiny_config() -> DecoderConfig {
@@ -19,4 +30,22 @@ pub fn tiny_config() -> DecoderConfig {
         tied: false,
         bias: AttentionBias::None,
     }
+}
+
+/// An encoder of that size with freshly drawn weights and a tokenizer trained on a few words.
+#[allow(clippy::expect_used)]
+pub fn tiny_encoder() -> Encoder {
+    let words = ["query: fn a passage: text that is longer, so batches are sorted by length { } ( )"; 3];
+    let tokenizer = TextTokenizer::train(words.iter(), 300, Cut::Words).expect("constant input");
+    let config = DecoderConfig { vocab_size: tokenizer.vocabulary(), ..tiny_config() };
+    let device = Device::flex();
+    let decoder = draw(Decoder::zeros(Arc::new(config), &device), Seed(5), &device);
+    let contract = Contract {
+        query_prompt: "query: ".into(),
+        passage_prompt: "passage: ".into(),
+        max_length: 64,
+        append: None,
+        pooling: Pooling::Mean,
+    };
+    Encoder::new(decoder, tokenizer, contract).expect("the tokenizer fits by construction")
 }

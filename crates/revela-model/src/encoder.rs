@@ -1,0 +1,226 @@
+//! A retriever that can be used: decoder, tokenizer and contract, read from and written to a folder.
+//!
+//! The folder has Hugging Face's layout (config.json, tokenizer.json, model.safetensors) with the
+//! contract under the names that sentence-transformers reads (modules.json, `1_Pooling/config.json`,
+//! config_sentence_transformers.json), and Revela's manifest with every file's checksum.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::{Device, Tensor};
+use revela_base::artifact::{Artifact, ArtifactWriter, IfExists, MANIFEST};
+use revela_base::checksum::{Checksum, Fingerprint};
+use revela_base::embed::{EmbedError, Embedder, TextKind};
+use serde::{Deserialize, Serialize};
+
+use crate::config::DecoderConfig;
+use crate::contract::Contract;
+use crate::decoder::{Decoder, TokenBatch};
+use crate::error::{ModelError, Result};
+use crate::hugging_face;
+use crate::layers::Run;
+use crate::op::runs_on;
+use crate::params::named;
+use crate::pooling::normalize;
+use crate::tokenizer::{self, TextTokenizer};
+use crate::weights::{Precision, WEIGHTS, Weights, to_safetensors};
+
+/// Name of the folder's format.
+pub const FORMAT: &str = "revela.encoder";
+/// Version that is written.
+pub const VERSION: u32 = 1;
+
+/// Tokens of one batch of inference: enough to keep the processor busy, little enough for its caches.
+const TOKENS_PER_BATCH: usize = 8192;
+
+/// What the manifest says of an encoder.
+#[derive(Debug, Serialize, Deserialize)]
+struct Body {
+    contract: Contract,
+}
+
+/// A retriever with everything that decides its vectors.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    /// The model, without autodiff.
+    pub decoder: Decoder,
+    /// Its tokenizer.
+    pub tokenizer: TextTokenizer,
+    /// How texts become vectors.
+    pub contract: Contract,
+    fingerprint: OnceLock<Checksum>,
+}
+
+impl Encoder {
+    /// Joins the parts.
+    ///
+    /// # Errors
+    /// When the tokenizer has ids that the model lacks.
+    pub fn new(decoder: Decoder, tokenizer: TextTokenizer, contract: Contract) -> Result<Self> {
+        tokenizer.check_fits(decoder.config().vocab_size)?;
+        Ok(Self { decoder, tokenizer, contract, fingerprint: OnceLock::new() })
+    }
+
+    /// Opens a folder that Revela wrote (all checksums are checked), or one in Hugging Face's layout.
+    pub fn open(dir: &Path, precision: Precision, device: &Device) -> Result<Self> {
+        let contract = if dir.join(MANIFEST).exists() {
+            let artifact: Artifact<Body> = Artifact::open(dir, FORMAT, 1..=VERSION)?;
+            artifact.verify()?;
+            Some(artifact.body.contract)
+        } else {
+            None
+        };
+        let config = Arc::new(DecoderConfig::read(dir)?);
+        let tokenizer = TextTokenizer::open(dir)?;
+        let weights = hugging_face::decoder_weights(Weights::read(dir)?);
+        let decoder = weights.fill(Decoder::zeros(config, device), precision, device)?;
+        let contract = match contract {
+            Some(contract) => contract,
+            None => hugging_face::read_contract(dir, decoder.config(), &tokenizer)?,
+        };
+        Self::new(decoder, tokenizer, contract)
+    }
+
+    /// Writes the folder.
+    pub fn save(&self, dir: &Path, precision: Precision, if_exists: IfExists) -> Result<()> {
+        let mut writer = ArtifactWriter::create(dir, FORMAT, VERSION, if_exists)?;
+        writer.json("config.json", &self.decoder.config().to_json(precision.torch_name()))?;
+        let tokenizer = self.tokenizer.to_json()?;
+        writer.file(tokenizer::FILE, |out| out.write_all(&tokenizer))?;
+        let weights = to_safetensors(named(&self.decoder), precision)
+            .map_err(|detail| ModelError::Weights { path: dir.to_owned(), detail })?;
+        writer.file(WEIGHTS, |out| out.write_all(&weights))?;
+        for (name, json) in hugging_face::contract_files(&self.contract, self.decoder.config().hidden_size) {
+            writer.json(name, &json)?;
+        }
+        writer.finish(&Body { contract: self.contract.clone() })?;
+        Ok(())
+    }
+
+    /// Vectors of token sequences, row-major.
+    fn embed_ids(&self, sequences: &[&[u32]]) -> Vec<f32> {
+        let run = Run::default();
+        let packed = runs_on(&self.decoder.norm.weight.val());
+        let batch = if packed { TokenBatch::packed(sequences) } else { TokenBatch::padded(sequences, 0) };
+        let hidden = self.decoder.forward(&batch, run);
+        let vectors: Tensor<2> = normalize(self.contract.pooling.pool(hidden, &batch.packing, run));
+        vectors.into_data().convert::<f32>().try_into_vec().unwrap_or_default()
+    }
+
+    fn try_embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>> {
+        use rayon::prelude::*;
+        let ids: Vec<Vec<u32>> = texts
+            .par_iter()
+            .map(|text| self.contract.encode(&self.tokenizer, kind, text))
+            .collect::<Result<_>>()?;
+        // Longest first: texts of one length share a batch, and the largest batch comes first, so that
+        // running out of memory shows at once.
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_by_key(|&i| (std::cmp::Reverse(ids[i].len()), i));
+        let width = self.dimension();
+        let mut rows = vec![0.0; texts.len() * width];
+        let mut rest = order.as_slice();
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(batch_size(rest, &ids));
+            let sequences: Vec<&[u32]> = batch.iter().map(|&i| ids[i].as_slice()).collect();
+            let vectors = self.embed_ids(&sequences);
+            for (&i, vector) in batch.iter().zip(vectors.chunks_exact(width)) {
+                rows[i * width..][..width].copy_from_slice(vector);
+            }
+            rest = after;
+        }
+        Ok(rows)
+    }
+
+    fn compute_fingerprint(&self) -> Checksum {
+        let mut fingerprint = Fingerprint::new()
+            .part("config", self.decoder.config().to_json("").to_string())
+            .part("contract", serde_json::to_string(&self.contract).unwrap_or_default())
+            .part("tokenizer", self.tokenizer.to_json().unwrap_or_default());
+        for (name, parameter) in named(&self.decoder) {
+            let data = parameter.data();
+            fingerprint = fingerprint.part(&format!("{name} {:?}", data.dtype()), data.as_bytes());
+        }
+        fingerprint.finish()
+    }
+}
+
+/// How many of these texts, longest first, make a batch.
+fn batch_size(order: &[usize], ids: &[Vec<u32>]) -> usize {
+    let longest = order.first().map_or(1, |&i| ids[i].len()).max(1);
+    (TOKENS_PER_BATCH / longest).clamp(1, order.len().max(1))
+}
+
+impl Embedder for Encoder {
+    fn dimension(&self) -> usize {
+        self.decoder.config().hidden_size
+    }
+
+    fn fingerprint(&self) -> Checksum {
+        *self.fingerprint.get_or_init(|| self.compute_fingerprint())
+    }
+
+    fn embed(&self, kind: TextKind, texts: &[&str]) -> std::result::Result<Vec<f32>, EmbedError> {
+        self.try_embed(kind, texts).map_err(|e| EmbedError(Box::new(e)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::tiny_encoder;
+
+    fn close(a: &[f32], b: &[f32]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6)
+    }
+
+    #[test]
+    fn a_row_of_a_batch_is_the_text_alone_and_order_is_kept() {
+        let encoder = tiny_encoder();
+        let texts =
+            ["fn a() {}", "", "a much longer text, so that batches are sorted by length", "fn a() {}"];
+        let together = encoder.embed(TextKind::Passage, &texts).unwrap();
+        let width = encoder.dimension();
+        for (text, row) in texts.iter().zip(together.chunks(width)) {
+            let alone = encoder.embed(TextKind::Passage, &[text]).unwrap();
+            assert!(close(row, &alone), "{text:?}");
+            assert!((row.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-5);
+        }
+        assert_eq!(together[..width], together[3 * width..], "same text, same bytes");
+        let query = encoder.embed(TextKind::Query, &["fn a() {}"]).unwrap();
+        assert!(!close(&query, &together[..width]), "the prefix counts");
+        assert!(encoder.embed(TextKind::Query, &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn save_and_open_keep_vectors_and_fingerprint() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("encoder");
+        let encoder = tiny_encoder();
+        encoder.save(&dir, Precision::F32, IfExists::Refuse).unwrap();
+        let again = Encoder::open(&dir, Precision::F32, &Device::flex()).unwrap();
+        assert_eq!(again.fingerprint(), encoder.fingerprint());
+        assert_eq!(again.contract, encoder.contract);
+        let vectors = |e: &Encoder| e.embed(TextKind::Query, &["x y z"]).unwrap();
+        assert_eq!(vectors(&again), vectors(&encoder));
+        std::fs::remove_file(dir.join(MANIFEST)).unwrap();
+        let foreign = Encoder::open(&dir, Precision::F32, &Device::flex()).unwrap();
+        assert_eq!(foreign.contract, encoder.contract, "the contract is in the other tools' files too");
+    }
+
+    #[test]
+    fn damage_is_refused_and_changes_change_the_fingerprint() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("encoder");
+        let mut encoder = tiny_encoder();
+        encoder.save(&dir, Precision::F32, IfExists::Refuse).unwrap();
+        let before = encoder.fingerprint();
+        encoder.contract.max_length += 1;
+        assert_ne!(Encoder { fingerprint: OnceLock::new(), ..encoder }.fingerprint(), before);
+        let path = dir.join("1_Pooling/config.json");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("true", "TRUE")).unwrap();
+        let error = Encoder::open(&dir, Precision::F32, &Device::flex()).unwrap_err();
+        assert!(error.to_string().contains("damaged"), "{error}");
+    }
+}
