@@ -18,7 +18,9 @@ use revela_model::params::count;
 use revela_model::pooling::Pooling;
 use revela_train::inbatch::attention::CrossOptions;
 use revela_train::objective::Activations;
-use revela_train::objective::revela::{LossTerms, RevelaBatch, RevelaOptions, step};
+use revela_train::objective::embedding::EmbedOptions;
+use revela_train::objective::language::{LanguageOptions, LossTerms, PlainLoss};
+use revela_train::objective::revela::{RevelaBatch, RevelaOptions, step};
 use revela_train::optim::{AdamW, AdamWConfig};
 
 #[global_allocator]
@@ -92,13 +94,18 @@ fn main() {
     let texts: Vec<Vec<u32>> = (0..args.batch).map(|_| (0..args.len).map(|_| token()).collect()).collect();
     let batch = TokenBatch::packed(&texts);
     let batch = RevelaBatch { lm: batch.clone(), passage: batch.clone(), query: batch };
+    let activations = args.recompute.map_or(Activations::Keep, |chunks| Activations::Recompute { chunks });
+    let run = Run { mode: Mode::Train, ..Run::default() };
     let options = RevelaOptions {
         tau: 0.05,
-        pooling: Pooling::Eos,
-        terms: LossTerms::InBatch,
-        cross: CrossOptions::default(),
-        activations: args.recompute.map_or(Activations::Keep, |chunks| Activations::Recompute { chunks }),
-        run: Run { mode: Mode::Train, ..Run::default() },
+        embed: EmbedOptions { pooling: Pooling::Eos, activations, run },
+        language: LanguageOptions {
+            terms: LossTerms::InBatch,
+            plain: PlainLoss::Compute,
+            cross: CrossOptions::default(),
+            activations,
+            run,
+        },
     };
     let mut times = Vec::new();
     let mut loss = 0.0;

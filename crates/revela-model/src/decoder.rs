@@ -148,6 +148,20 @@ impl Layer {
         }
     }
 
+    /// The linear layers by name, in the order of [`crate::lora::TARGETS`].
+    pub(crate) fn linears(&mut self) -> [(&'static str, &mut Linear); 7] {
+        let (a, m) = (&mut self.self_attn, &mut self.mlp);
+        [
+            ("self_attn.q_proj", &mut a.q_proj),
+            ("self_attn.k_proj", &mut a.k_proj),
+            ("self_attn.v_proj", &mut a.v_proj),
+            ("self_attn.o_proj", &mut a.o_proj),
+            ("mlp.gate_proj", &mut m.gate_proj),
+            ("mlp.up_proj", &mut m.up_proj),
+            ("mlp.down_proj", &mut m.down_proj),
+        ]
+    }
+
     /// First step: norm, projections, positions. `x`: `[rows, hidden]`.
     pub fn qkv(&self, x: Tensor<2>, frame: &Frame) -> Qkv {
         let (run, a) = (frame.run, &self.self_attn);

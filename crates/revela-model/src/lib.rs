@@ -11,6 +11,7 @@ mod error;
 pub mod hugging_face;
 pub mod init;
 pub mod kernels;
+pub mod language_model;
 pub mod layers;
 pub mod lora;
 pub mod op;

@@ -20,9 +20,11 @@ use revela_model::weights::{Precision, Weights};
 use revela_train::gradients::GradientSet;
 use revela_train::inbatch::attention::{CrossOptions, CrossPath, Skip, ValueNorm};
 use revela_train::inbatch::forward::{FirstStream, ReadChunks, first_stream, second_stream};
-use revela_train::inbatch::weights::inbatch_weights;
+use revela_train::inbatch::weights::{InBatchWeights, inbatch_weights};
 use revela_train::objective::Activations;
-use revela_train::objective::revela::{LossTerms, RevelaBatch, RevelaOptions, embed, forward, step};
+use revela_train::objective::embedding::{EmbedOptions, embed};
+use revela_train::objective::language::{LanguageOptions, LossTerms, PlainLoss};
+use revela_train::objective::revela::{RevelaBatch, RevelaOptions, step};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -114,58 +116,87 @@ fn models(dir: &Path, device: &Device) -> Models {
     }
 }
 
-fn options(case: &Case, run: Run, path: CrossPath, skip: Skip) -> RevelaOptions {
-    RevelaOptions {
-        tau: case.attn_temperature,
-        pooling: case.pooling,
+fn options(case: &Case, run: Run, path: CrossPath, skip: Skip, activations: Activations) -> RevelaOptions {
+    let value_norm = if case.v_norm { ValueNorm::Mean } else { ValueNorm::Off };
+    let language = LanguageOptions {
         terms: if case.dual_loss { LossTerms::Both } else { LossTerms::InBatch },
-        cross: CrossOptions {
-            value_norm: if case.v_norm { ValueNorm::Mean } else { ValueNorm::Off },
-            path,
-            skip,
-        },
-        activations: Activations::Keep,
+        plain: PlainLoss::Compute,
+        cross: CrossOptions { value_norm, path, skip },
+        activations,
         run,
-    }
+    };
+    let embed = EmbedOptions { pooling: case.pooling, activations, run };
+    RevelaOptions { tau: case.attn_temperature, embed, language }
 }
 
-/// Losses: total, plain, in-batch.
+/// The whole step as one graph, as the method is written down.
+struct Forward {
+    passage: Tensor<2>,
+    query: Tensor<2>,
+    weights: InBatchWeights,
+    hidden: [Tensor<2>; 2],
+    total: Tensor<1>,
+    losses: [Tensor<1>; 2],
+}
+
+fn forward(m: &Models, options: &RevelaOptions) -> Forward {
+    let passage = embed(&m.retriever, &m.batch.passage, &options.embed);
+    let query = embed(&m.retriever, &m.batch.query, &options.embed);
+    let weights = inbatch_weights(query.clone(), passage.clone(), options.tau);
+    let (hidden, total, losses) = language(m, &weights.weights, options);
+    Forward { passage, query, weights, hidden, total, losses }
+}
+
+/// Hidden states and losses of both streams, and the total.
+fn language(
+    m: &Models,
+    w: &Tensor<2>,
+    options: &RevelaOptions,
+) -> ([Tensor<2>; 2], Tensor<1>, [Tensor<1>; 2]) {
+    let LanguageOptions { run, cross, terms, .. } = options.language;
+    let (layers, plain) = first_stream(&m.lm.model, &m.batch.lm, FirstStream::Whole, run);
+    let read = ReadChunks { packing: m.batch.lm.packing.clone(), layers: &layers };
+    let inbatch = second_stream(&m.lm.model, &m.batch.lm, &read, w, cross, run);
+    let hidden = [plain.unwrap(), inbatch];
+    let [plain, inbatch] = hidden.clone().map(|h| m.lm.loss(h, &m.batch.lm, run));
+    let total = match terms {
+        LossTerms::InBatch => inbatch.clone(),
+        LossTerms::Both => inbatch.clone() + plain.clone(),
+    };
+    (hidden, total, [plain, inbatch])
+}
+
+/// Every quantity, and the losses: total, plain, in-batch.
 fn quantities(m: &Models, options: &RevelaOptions) -> (Quantities, [f64; 3]) {
-    let f = forward(&m.lm, &m.retriever, &m.batch, options);
+    let f = forward(m, options);
     let mut grads = f.total.backward();
     let mut got = Quantities(Vec::new());
     got.add("similarity", f.weights.similarity);
     got.add("inbatch_weights", f.weights.weights);
     got.add("passage_embeddings", f.passage);
     got.add("query_embeddings", f.query);
-    got.add("logits_plain", m.lm.logits(f.plain_hidden, options.run));
-    got.add("logits_inbatch", m.lm.logits(f.inbatch_hidden, options.run));
+    let [plain, inbatch] = f.hidden.map(|h| m.lm.logits(h, options.language.run));
+    got.add("logits_plain", plain);
+    got.add("logits_inbatch", inbatch);
     got.gradients("grad.lm.", &m.lm, &GradientSet::take(&m.lm, &mut grads));
     got.gradients("grad.retriever.", &m.retriever, &GradientSet::take(&m.retriever, &mut grads));
     let (dw, ds) = weight_gradients(m, options);
     got.add("grad_inbatch_weights", dw);
     got.add("grad_similarity", ds);
-    (got, [f.total, f.plain, f.inbatch].map(|t| f64::from(t.into_scalar::<f32>())))
+    let [plain, inbatch] = f.losses;
+    (got, [f.total, plain, inbatch].map(|t| f64::from(t.into_scalar::<f32>())))
 }
 
 /// Gradients of the weights and the similarities, which the single graph does not keep: the weights become
 /// a leaf of the language model's graph, and their gradient goes on through the softmax.
 fn weight_gradients(m: &Models, options: &RevelaOptions) -> (Tensor<2>, Tensor<2>) {
-    let embed = |texts: &TokenBatch| embed(&m.retriever, texts, options).inner().autodiff();
-    let (query, passage) = (embed(&m.batch.query), embed(&m.batch.passage));
-    let similarity = query.matmul(passage.transpose()).require_grad();
+    let vectors = |texts: &TokenBatch| embed(&m.retriever, texts, &options.embed).inner().autodiff();
+    let similarity = vectors(&m.batch.query).matmul(vectors(&m.batch.passage).transpose()).require_grad();
     let unit = Tensor::<2>::eye(similarity.dims()[0], &similarity.device());
-    // <row_i of S, unit_j> = S[i, j], so this is the product's own softmax over a leaf.
+    // <row i of S, unit j> = S[i, j]: the weights as a function of a leaf.
     let w = inbatch_weights(similarity.clone(), unit, options.tau).weights;
     let leaf = w.clone().inner().autodiff().require_grad();
-    let (layers, plain) = first_stream(&m.lm.model, &m.batch.lm, FirstStream::Whole, options.run);
-    let read = ReadChunks { packing: m.batch.lm.packing.clone(), layers: &layers };
-    let hidden = second_stream(&m.lm.model, &m.batch.lm, &read, &leaf, options.cross, options.run);
-    let mut total = m.lm.loss(hidden, &m.batch.lm, options.run);
-    if options.terms == LossTerms::Both {
-        total = total + m.lm.loss(plain.unwrap(), &m.batch.lm, options.run);
-    }
-    let dw = leaf.grad(&total.backward()).unwrap();
+    let dw = leaf.grad(&language(m, &leaf, options).1.backward()).unwrap();
     let ds = similarity.grad(&(w * dw.clone().autodiff()).sum().backward()).unwrap();
     (dw, ds)
 }
@@ -183,7 +214,8 @@ fn relative(got: &[f32], want: &[f32]) -> f64 {
 fn check(dir: &Path, run: Run, path: CrossPath, device: &Device) {
     let case: Case = serde_json::from_slice(&std::fs::read(dir.join("case.json")).unwrap()).unwrap();
     let expected = Weights::read_file(&dir.join("expected.safetensors")).unwrap();
-    let (got, losses) = quantities(&models(dir, device), &options(&case, run, path, Skip::Nothing));
+    let (got, losses) =
+        quantities(&models(dir, device), &options(&case, run, path, Skip::Nothing, Activations::Keep));
     let place = format!("{} ({run:?}, {path:?})", dir.file_name().unwrap().to_string_lossy());
 
     for (got, want) in losses.iter().zip([case.loss, case.loss_plain, case.loss_inbatch]) {
@@ -231,14 +263,15 @@ fn training_step() {
         let case: Case = serde_json::from_slice(&std::fs::read(dir.join("case.json")).unwrap()).unwrap();
         let expected = Weights::read_file(&dir.join("expected.safetensors")).unwrap();
         let run = Run { kernels: Kernels::Fused, mode: Mode::Train };
-        let base = options(&case, run, CrossPath::Fast, CrossOptions::default().skip);
+        let skip = CrossOptions::default().skip;
         let devices = [Device::flex().autodiff(), Device::flex().autodiff().gradient_checkpointing()];
         let ways = [1, 3, 100].map(|chunks| Activations::Recompute { chunks });
         for (device, activations) in
             devices.iter().flat_map(|d| ways.into_iter().chain([Activations::Keep]).map(move |a| (d, a)))
         {
             let m = models(&dir, device);
-            let result = step(&m.lm, &m.retriever, &m.batch, &RevelaOptions { activations, ..base });
+            let options = options(&case, run, CrossPath::Fast, skip, activations);
+            let result = step(&m.lm, &m.retriever, &m.batch, &options);
             let place = format!("{} ({activations:?})", dir.file_name().unwrap().to_string_lossy());
             assert!((result.loss - case.loss).abs() / case.loss < TOLERANCE, "{place}: loss {}", result.loss);
             let mut got = Quantities(Vec::new());

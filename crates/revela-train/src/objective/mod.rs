@@ -1,6 +1,15 @@
 //! What is minimised. Each objective is one file and gives a [`StepResult`].
 
+pub mod contrastive;
+pub mod embedding;
+pub mod language;
+pub mod lm;
 pub mod revela;
+
+use std::ops::Range;
+
+use burn::tensor::{Gradients, Tensor};
+use revela_model::device::lift;
 
 use crate::gradients::GradientSet;
 
@@ -28,4 +37,29 @@ pub enum Activations {
         /// Chunks per piece.
         chunks: usize,
     },
+}
+
+/// Ranges of at most `size` that cover `0..n`.
+fn pieces(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    let size = size.max(1);
+    (0..n).step_by(size).map(move |from| from..(from + size).min(n))
+}
+
+/// A constant as a new leaf of the same autodiff context as `like`.
+fn leaf(tensor: Tensor<2>, like: &Tensor<2>) -> Tensor<2> {
+    lift(tensor, &like.device()).require_grad()
+}
+
+/// A number whose gradient with respect to `tensor` is `gradient`.
+fn surrogate(tensor: Tensor<2>, gradient: &Tensor<2>) -> Tensor<1> {
+    let gradient = lift(gradient.clone(), &tensor.device());
+    (tensor * gradient).sum()
+}
+
+fn gradient_or_zeros(leaf: &Tensor<2>, grads: &mut Gradients) -> Tensor<2> {
+    leaf.grad_remove(grads).unwrap_or_else(|| leaf.clone().inner().zeros_like())
+}
+
+fn scalar(tensor: Tensor<1>) -> f64 {
+    f64::from(tensor.into_scalar::<f32>())
 }

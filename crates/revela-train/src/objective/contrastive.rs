@@ -1,0 +1,114 @@
+//! Label-free contrastive warm-up: two random crops of a chunk attract each other, the other chunks of the
+//! batch repel (InfoNCE; cropping as in Contriever, Izacard et al. 2021, arXiv:2112.09118).
+
+use burn::tensor::{Int, Tensor, TensorData, activation};
+use rand::{Rng, RngExt};
+use revela_model::decoder::{Decoder, TokenBatch};
+
+use super::embedding::{EmbedOptions, Embeddings};
+use super::{StepResult, scalar};
+
+/// The two crops of every chunk of a batch.
+#[derive(Debug, Clone)]
+pub struct CropPairs {
+    /// One crop of each chunk, as a query.
+    pub query: TokenBatch,
+    /// The other, as a passage.
+    pub passage: TokenBatch,
+}
+
+/// How a step is computed.
+#[derive(Debug, Clone, Copy)]
+pub struct ContrastiveOptions {
+    /// Temperature of the softmax over the batch.
+    pub tau: f64,
+    /// The embeddings.
+    pub embed: EmbedOptions,
+}
+
+/// Loss (nats per example, mean of both directions) and gradients of one batch.
+pub fn step(retriever: &Decoder, pairs: &CropPairs, options: &ContrastiveOptions) -> StepResult {
+    let embeddings = Embeddings::new(retriever, [&pairs.query, &pairs.passage], options.embed);
+    let [query, passage] = embeddings.leaves.clone();
+    let n = query.dims()[0];
+    let scores = query.matmul(passage.transpose()).div_scalar(options.tau);
+    let loss = (own_loss(scores.clone()) + own_loss(scores.clone().transpose())).mul_scalar(0.5);
+    let mut grads = loss.backward();
+    let hits = scores.inner().argmax(1).reshape([n]).into_data().convert::<i64>();
+    let own = hits.as_slice::<i64>().unwrap_or_default().iter().zip(0..).filter(|(hit, i)| *hit == i).count();
+    StepResult {
+        loss: scalar(loss),
+        retriever: embeddings.backward(&mut grads),
+        numbers: vec![("accuracy", own as f64 / n.max(1) as f64)],
+        ..StepResult::default()
+    }
+}
+
+/// Mean cross entropy of picking row i's own column.
+fn own_loss(scores: Tensor<2>) -> Tensor<1> {
+    let n = scores.dims()[0];
+    let own: Vec<i32> = (0..n).map(|i| i as i32).collect();
+    let own = Tensor::<2, Int>::from_data(TensorData::new(own, [n, 1]), &scores.device());
+    activation::log_softmax(scores, 1).gather(1, own).mean().neg()
+}
+
+/// The part of a chunk's words that a crop has, drawn between two shares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CropShare {
+    /// At least.
+    pub least: f64,
+    /// At most.
+    pub most: f64,
+}
+
+/// A run of whole words of a text; the text itself where it has fewer than two.
+pub fn crop<'a>(text: &'a str, share: CropShare, stream: &mut impl Rng) -> &'a str {
+    let words: Vec<(usize, usize)> = words(text).collect();
+    if words.len() < 2 {
+        return text;
+    }
+    let part = share.least + (share.most - share.least) * stream.random::<f64>();
+    let length = ((words.len() as f64 * part).round() as usize).clamp(1, words.len());
+    let first = stream.random_range(0..=words.len() - length);
+    let (from, to) = (words[first].0, words[first + length - 1].1);
+    &text[from..to]
+}
+
+/// Byte ranges between white space.
+fn words(text: &str) -> impl Iterator<Item = (usize, usize)> + '_ {
+    text.split_whitespace().map(move |word| {
+        let from = word.as_ptr() as usize - text.as_ptr() as usize;
+        (from, from + word.len())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use revela_base::seed::Seed;
+
+    #[test]
+    fn crops_are_runs_of_words_of_the_wanted_length() {
+        let mut stream = Seed(3).stream("crops");
+        let text = "a bb  ccc\n dddd e f g h i j";
+        let share = CropShare { least: 0.3, most: 0.6 };
+        for _ in 0..200 {
+            let crop = crop(text, share, &mut stream);
+            assert!(text.contains(crop));
+            assert!((3..=6).contains(&crop.split_whitespace().count()), "{crop:?}");
+        }
+        assert_eq!(crop("", share, &mut stream), "");
+        assert_eq!(crop(" word ", share, &mut stream), " word ");
+        assert_eq!(crop("\u{a0}ä ö", CropShare { least: 1.0, most: 1.0 }, &mut stream), "ä ö");
+    }
+
+    #[test]
+    fn loss_is_what_it_should_be() {
+        let device = Device::flex();
+        let same = Tensor::<2>::zeros([4, 4], &device);
+        assert!((scalar(own_loss(same)) - 4.0_f64.ln()).abs() < 1e-6);
+        let sure = Tensor::<2>::eye(4, &device).mul_scalar(50.0);
+        assert!(scalar(own_loss(sure)) < 1e-6);
+    }
+}
