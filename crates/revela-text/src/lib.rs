@@ -1,0 +1,15 @@
+//! Text in: documents, chunks, and training groups.
+mod chunk;
+mod document;
+mod error;
+mod language;
+mod sizer;
+mod source;
+mod syntax;
+
+pub use chunk::{Chunker, ChunkerConfig, Small, Unit};
+pub use document::{Chunk, ChunkId, Document};
+pub use error::TextError;
+pub use language::{Format, Language};
+pub use sizer::{Sizer, Words};
+pub use source::{Bad, BadInput, Counts, Documents, Ignored, Links, Skipped, SourceConfig, SourceKind};
