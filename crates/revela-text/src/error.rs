@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use revela_base::file::FileError;
+use revela_base::interrupt::Interrupted;
 
 use crate::source::Bad;
 
@@ -23,6 +24,9 @@ pub enum TextError {
         /// The trouble in words.
         detail: String,
     },
+    /// The work was asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// Nothing in the corpus is a document.
     #[error("{} holds no document: {detail}", path.display())]
     NoDocuments {

@@ -1,9 +1,9 @@
 //! Documents as a stream, from JSON lines or from a folder.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::document::Document;
 use crate::error::TextError;
@@ -23,7 +23,8 @@ use jsonl::JsonLines;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    /// A file or a folder.
+    /// A file or a folder. (Written with `?` for what is not UTF-8 in it: it is for people to read.)
+    #[serde(serialize_with = "readable")]
     pub path: PathBuf,
     /// How it is read.
     pub kind: SourceKind,
@@ -57,6 +58,10 @@ impl SourceConfig {
     }
 }
 
+fn readable<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 /// How a corpus is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -75,7 +80,7 @@ pub enum SourceKind {
 impl SourceKind {
     /// A guess from the path alone: files named `*.jsonl`, `*.json`, also `.gz` or `.zst`, hold JSON lines
     /// of prose; all else is a folder (or one file) of text and code.
-    pub fn of_path(path: &std::path::Path) -> Self {
+    pub fn of_path(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
         let is_jsonl = [".jsonl", ".ndjson", ".json"].iter().any(|end| name.ends_with(end));
@@ -161,6 +166,11 @@ impl Documents {
         &self.counts
     }
 
+    /// How the corpus is read and what was met so far, for the header of a file made from it.
+    pub fn summary(&self) -> SourceSummary {
+        SourceSummary { config: self.config.clone(), counts: self.counts.clone() }
+    }
+
     /// How the corpus is read.
     pub fn config(&self) -> &SourceConfig {
         &self.config
@@ -215,6 +225,15 @@ impl Iterator for Documents {
         self.done = !matches!(item, Some(Ok(_)));
         item
     }
+}
+
+/// A corpus that was read: how, and what was in it. Part of the files made from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceSummary {
+    /// How it was read.
+    pub config: SourceConfig,
+    /// What was met.
+    pub counts: Counts,
 }
 
 impl fmt::Debug for Documents {
