@@ -1,0 +1,165 @@
+//! Documents from the files of a folder.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use ignore::{DirEntry, WalkBuilder};
+use revela_base::file::FileError;
+
+use super::{Bad, Event, Ignored, Links, SourceConfig, SourceKind};
+use crate::document::Document;
+use crate::error::TextError;
+use crate::language::Format;
+
+pub(super) struct Folder {
+    root: PathBuf,
+    kind: SourceKind,
+    longest: u64,
+    walk: ignore::Walk,
+}
+
+impl Folder {
+    pub(super) fn open(config: &SourceConfig) -> Result<Self, TextError> {
+        let root = &config.path;
+        std::fs::metadata(root).map_err(FileError::io("open", root))?;
+        // What the corpus holds shall depend on the folder alone: its own ignore files count, those of
+        // its parents and of the user do not.
+        let walk = WalkBuilder::new(root)
+            .parents(false)
+            .git_global(false)
+            .git_exclude(false)
+            .require_git(false)
+            .follow_links(config.links == Links::Follow)
+            .sort_by_file_name(Ord::cmp)
+            .build();
+        Ok(Self { root: root.clone(), kind: config.kind, longest: config.longest(), walk })
+    }
+
+    /// The next file's meaning; `None` after the last.
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        loop {
+            match self.walk.next()? {
+                Err(e) => return Some(self.walk_error(&e)),
+                Ok(entry) => {
+                    if let Some(event) = self.entry(&entry) {
+                        return Some(event);
+                    }
+                }
+            }
+        }
+    }
+
+    fn entry(&self, entry: &DirEntry) -> Option<Event> {
+        let path = entry.path();
+        // The corpus itself may be a link; the walk says so although it goes through it.
+        let kind = if entry.depth() == 0 {
+            std::fs::metadata(path).ok().map(|m| m.file_type())
+        } else {
+            entry.file_type()
+        };
+        let kind = kind?;
+        if kind.is_dir() {
+            return None;
+        }
+        if kind.is_symlink() {
+            return Some(Event::Ignored(Ignored::Link));
+        }
+        match Format::of_path(path).filter(|format| self.kind.wants(*format)) {
+            Some(format) if kind.is_file() => Some(self.file(path, format)),
+            _ => Some(Event::Ignored(Ignored::OtherType)),
+        }
+    }
+
+    fn file(&self, path: &Path, format: Format) -> Event {
+        let Some(id) = self.id(path) else {
+            return bad(path, Bad::Name, "its name is not UTF-8, so it cannot be an id");
+        };
+        let bytes = match self.read(path) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                let detail = format!("it is longer than the limit of {} bytes", self.longest);
+                return bad(path, Bad::TooLong, &detail);
+            }
+            Err(e) => return bad(path, Bad::Unreadable, &format!("it cannot be read: {e}")),
+        };
+        if bytes.contains(&0) {
+            return match format {
+                Format::Code(_) => Event::Ignored(Ignored::BinarySource),
+                _ => bad(path, Bad::Binary, "it is binary (it holds NUL bytes)"),
+            };
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => document(id, text, format),
+            Err(e) => {
+                let at = e.utf8_error().valid_up_to();
+                bad(path, Bad::NotUtf8, &format!("it is not UTF-8 (first at byte {at})"))
+            }
+        }
+    }
+
+    /// A file's bytes; `None` when it is longer than the limit.
+    fn read(&self, path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() > self.longest {
+            return Ok(None);
+        }
+        // The file may grow while it is read.
+        let mut bytes = Vec::new();
+        file.take(self.longest.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok(Some(bytes).filter(|b| b.len() as u64 <= self.longest))
+    }
+
+    /// The path below the root with `/`; a corpus that is one file has its own name as id.
+    fn id(&self, path: &Path) -> Option<String> {
+        let below = path.strip_prefix(&self.root).ok()?;
+        let below = if below.as_os_str().is_empty() { Path::new(path.file_name()?) } else { below };
+        let parts: Option<Vec<&str>> = below.components().map(|part| part.as_os_str().to_str()).collect();
+        Some(parts?.join("/"))
+    }
+
+    fn walk_error(&self, error: &ignore::Error) -> Event {
+        let (path, is_loop) = path_of(error);
+        let path = path.unwrap_or(&self.root);
+        if is_loop {
+            bad(path, Bad::LinkLoop, "the link leads back to a folder that holds it")
+        } else {
+            bad(path, Bad::Unreadable, &format!("it cannot be read: {error}"))
+        }
+    }
+}
+
+/// The path that a walk's error is about, and whether a loop of links is the trouble.
+fn path_of(error: &ignore::Error) -> (Option<&Path>, bool) {
+    match error {
+        ignore::Error::WithPath { path, err } => (Some(path), path_of(err).1),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => path_of(err),
+        ignore::Error::Loop { child, .. } => (Some(child), true),
+        _ => (None, false),
+    }
+}
+
+fn bad(path: &Path, reason: Bad, detail: &str) -> Event {
+    let error = TextError::BadFile { path: path.to_owned(), reason, detail: detail.to_owned() };
+    Event::Bad(reason, error)
+}
+
+fn document(id: String, mut text: String, format: Format) -> Event {
+    if text.starts_with('\u{FEFF}') {
+        text.drain(..'\u{FEFF}'.len_utf8());
+    }
+    if text.trim().is_empty() {
+        return Event::Ignored(Ignored::Blank);
+    }
+    let title = if format == Format::Markdown { first_heading(&text) } else { String::new() };
+    Event::Document(Document { id, title, text, format })
+}
+
+/// The first heading of Markdown in `#` style.
+fn first_heading(text: &str) -> String {
+    let heading = text.lines().find(|line| {
+        let rest = line.trim_start_matches('#');
+        rest.len() < line.len() && rest.starts_with(' ')
+    });
+    heading.map(|line| line.trim_matches(['#', ' ', '\t']).to_owned()).unwrap_or_default()
+}
