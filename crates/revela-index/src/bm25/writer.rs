@@ -59,6 +59,17 @@ impl TextIndexWriter {
         Ok(Self { place, index, writer, fields, rows: 0 })
     }
 
+    /// Adds the next row so that it can be found, but not read back.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub(crate) fn add_unstored(&mut self, text: &str) -> Result<(), Error> {
+        let mut document = TantivyDocument::new();
+        document.add_u64(self.fields.row, u64::from(self.rows));
+        document.add_text(self.fields.body, text);
+        self.add_document(document)
+    }
+
     /// Adds the next row. The id need not be unique here.
     ///
     /// # Errors
@@ -71,6 +82,10 @@ impl TextIndexWriter {
         document.add_text(fields.text, text);
         document.add_u64(fields.row, u64::from(self.rows));
         document.add_text(fields.body, full_text(title, text));
+        self.add_document(document)
+    }
+
+    fn add_document(&mut self, document: TantivyDocument) -> Result<(), Error> {
         self.writer.add_document(document).map_err(self.place.error("add a passage to"))?;
         self.rows += 1;
         Ok(())
