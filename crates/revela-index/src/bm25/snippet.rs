@@ -1,0 +1,74 @@
+//! The piece of a text that shows why it was found.
+
+use std::ops::Range;
+
+use tantivy::schema::Field;
+use tantivy::snippet::{SnippetGenerator, collapse_overlapped_ranges};
+
+use super::Analyser;
+
+/// A piece of a text with the matched words marked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snippet {
+    /// The piece, cut from the text.
+    pub text: String,
+    /// Byte ranges of `text` that match the query, ascending and disjoint; empty when nothing matches,
+    /// and then `text` is the beginning.
+    pub highlights: Vec<Range<usize>>,
+}
+
+/// Cuts the piece of at most about `length` bytes in which most of the query's terms occur.
+pub fn snippet(analyser: Analyser, query: &str, text: &str, length: usize) -> Snippet {
+    // Longer terms say more; the index's statistics are not at hand for every text.
+    let terms = analyser.terms(query).into_keys().map(|term| {
+        let weight = 1.0 + (term.len() as f32).ln_1p();
+        (term, weight)
+    });
+    let field = Field::from_field_id(0);
+    let generator = SnippetGenerator::new(terms.collect(), analyser.tokenizer(), field, length);
+    let found = generator.snippet(text);
+    if found.is_empty() {
+        return Snippet { text: beginning(text, length).to_owned(), highlights: Vec::new() };
+    }
+    let mut highlights = found.highlighted().to_vec();
+    highlights.sort_by_key(|range| (range.start, range.end));
+    Snippet { text: found.fragment().to_owned(), highlights: collapse_overlapped_ranges(&highlights) }
+}
+
+/// The first `length` bytes, or a few less so that a character is not cut.
+fn beginning(text: &str, length: usize) -> &str {
+    let end = (0..=length.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(snippet: &Snippet) -> Vec<&str> {
+        snippet.highlights.iter().map(|range| &snippet.text[range.clone()]).collect()
+    }
+
+    #[test]
+    fn prose_marks_inflected_words() {
+        let text = "Nothing here. ".repeat(30) + "The runners were running far. " + &"More. ".repeat(30);
+        let snippet = snippet(Analyser::Prose, "a run of runners", &text, 80);
+        assert_eq!(marked(&snippet), ["runners", "running"]);
+        assert!(snippet.text.len() <= 80);
+    }
+
+    #[test]
+    fn code_marks_whole_identifiers_once() {
+        let snippet = snippet(Analyser::Code, "read file", "fn readFile(path) { file.read_all() }", 100);
+        assert_eq!(marked(&snippet), ["read", "File", "file", "read"]);
+        let whole = super::snippet(Analyser::Code, "readFile", "fn read_file()", 100);
+        assert_eq!(marked(&whole), ["read_file"]);
+    }
+
+    #[test]
+    fn without_a_match_the_beginning() {
+        let snippet = snippet(Analyser::Prose, "zebra", "größer als nichts", 3);
+        assert_eq!((snippet.text.as_str(), snippet.highlights.len()), ("gr", 0));
+        assert_eq!(super::snippet(Analyser::Prose, "", "", 10).text, "");
+    }
+}

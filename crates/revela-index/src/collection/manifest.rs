@@ -1,0 +1,168 @@
+//! The one file that says what a collection is.
+//!
+//! Everything else in the folder is immutable and gets a new name when it changes, so replacing the
+//! manifest is the moment at which a change happens. It is a file of framed JSON lines (see
+//! [`revela_base::lines`]): the settings in the header, then one record per shard.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use revela_base::artifact::FileEntry;
+use revela_base::checksum::Checksum;
+use revela_base::file::FileError;
+use revela_base::lines::{LinesReader, LinesWriter};
+use revela_base::seed::Seed;
+use serde::{Deserialize, Serialize};
+
+use crate::bm25::Analyser;
+use crate::metric::Metric;
+
+pub(super) const FORMAT: &str = "revela.collection";
+const VERSION: u32 = 1;
+const FILE: &str = "manifest.jsonl";
+
+/// The vectors of a collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct VectorSpace {
+    /// Length of every vector.
+    pub dim: u32,
+    /// Type of the stored numbers.
+    pub dtype: Dtype,
+    /// How they are compared.
+    pub metric: Metric,
+    /// Fingerprint of the encoder that made them; nothing for vectors that came from elsewhere.
+    pub encoder: Option<Checksum>,
+}
+
+/// Type of stored numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Dtype {
+    /// 32-bit floating point.
+    F32,
+}
+
+/// The texts of a collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TextSpace {
+    /// How they are split into terms.
+    pub analyser: Analyser,
+}
+
+/// How a collection was built; what is appended later is built the same way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BuildParameters {
+    /// Rows after which a shard is closed and the next begun.
+    pub shard_rows: u32,
+    /// Fixes everything that is drawn at random.
+    pub seed: Seed,
+}
+
+/// What holds for the whole collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Settings {
+    /// Counts the changes.
+    pub(super) generation: u64,
+    /// Number of the next shard; numbers are never used again.
+    pub(super) next_shard: u64,
+    pub(super) vectors: Option<VectorSpace>,
+    pub(super) texts: Option<TextSpace>,
+    /// How documents were cut into passages, as whoever cut them describes it.
+    pub(super) chunker: Option<serde_json::Value>,
+    pub(super) build: BuildParameters,
+}
+
+/// One shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ShardEntry {
+    /// File names begin with it.
+    pub(super) name: String,
+    pub(super) rows: u32,
+    /// The checksum of the shard file's header, which holds those of its sections.
+    pub(super) identity: Checksum,
+    /// Files of the text index, by name in its folder; nothing without texts.
+    pub(super) texts: Option<BTreeMap<String, FileEntry>>,
+    pub(super) deleted: Option<Deleted>,
+}
+
+/// The rows of a shard that no longer count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Deleted {
+    pub(super) file: String,
+    pub(super) rows: u32,
+}
+
+impl ShardEntry {
+    pub(super) fn shard_file(&self) -> String {
+        shard_file(&self.name)
+    }
+
+    pub(super) fn text_folder(&self) -> String {
+        text_folder(&self.name)
+    }
+}
+
+pub(super) fn shard_file(name: &str) -> String {
+    format!("{name}.shard")
+}
+
+pub(super) fn text_folder(name: &str) -> String {
+    format!("{name}.text")
+}
+
+/// The manifest's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Manifest {
+    pub(super) settings: Settings,
+    pub(super) shards: Vec<ShardEntry>,
+}
+
+impl Manifest {
+    pub(super) fn exists(dir: &Path) -> bool {
+        dir.join(FILE).exists()
+    }
+
+    pub(super) fn read(dir: &Path) -> Result<Self, FileError> {
+        let path = dir.join(FILE);
+        let (reader, settings) = LinesReader::open(&path, FORMAT, VERSION..=VERSION)?;
+        let manifest = Self { settings, shards: reader.collect::<Result<_, _>>()? };
+        manifest.check(&path)?;
+        Ok(manifest)
+    }
+
+    /// Names lead to files, so they may hold nothing but what we put there.
+    fn check(&self, path: &Path) -> Result<(), FileError> {
+        let plain = |name: &str| {
+            !name.is_empty()
+                && !name.starts_with('.')
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        for shard in &self.shards {
+            let texts = shard.texts.iter().flat_map(BTreeMap::keys);
+            // tantivy keeps a list of its files under a name with a leading dot.
+            let mut inner = texts.map(|name| name.strip_prefix('.').unwrap_or(name));
+            let deleted = shard.deleted.iter().all(|deleted| plain(&deleted.file));
+            if !plain(&shard.name) || !deleted || !inner.all(plain) {
+                let detail = format!("shard {:?} names a file outside of the collection", shard.name);
+                return Err(FileError::corrupt(path, detail));
+            }
+            if shard.texts.is_some() != self.settings.texts.is_some() || shard.rows == 0 {
+                let detail = format!("shard {:?} is not of this collection's kind", shard.name);
+                return Err(FileError::corrupt(path, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes this the collection's state. Whatever it names must already be on disk.
+    pub(super) fn publish(&self, dir: &Path) -> Result<(), FileError> {
+        let mut writer = LinesWriter::create(&dir.join(FILE), FORMAT, VERSION, &self.settings)?;
+        self.shards.iter().try_for_each(|shard| writer.push(shard))?;
+        writer.finish()?;
+        Ok(())
+    }
+}

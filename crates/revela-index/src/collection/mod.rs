@@ -1,0 +1,232 @@
+//! A folder that can be searched: shards of vectors, their texts, and a manifest that names them.
+//!
+//! ```text
+//! collection/
+//!   manifest.jsonl    settings, then one line per shard; replacing it is what makes a change
+//!   000000.shard      ids and vectors of some rows, immutable, read in place
+//!   000000.text/      BM25 index and stored texts of the same rows, immutable
+//!   000000.deleted-3  rows that no longer count, since change 3
+//! ```
+//!
+//! Readers take no lock: they read the manifest and open what it names, and if a writer has meanwhile
+//! replaced both, they start again. An opened [`Collection`] is a snapshot that later changes don't touch.
+
+mod builder;
+mod handle;
+mod manifest;
+mod sink;
+
+use std::path::{Path, PathBuf};
+
+use revela_base::checksum::Checksum;
+use revela_base::file::FileError;
+use revela_base::interrupt::Interrupt;
+use revela_base::progress::Progress;
+
+use crate::error::Error;
+use crate::passage::Passage;
+use manifest::Manifest;
+
+pub use builder::{CollectionBuilder, Duplicates};
+pub(crate) use handle::ShardHandle;
+pub use manifest::{BuildParameters, Dtype, TextSpace, VectorSpace};
+
+/// How often opening is tried again when a writer was faster.
+const ATTEMPTS: usize = 10;
+
+/// An opened collection: a snapshot that can be shared between threads.
+pub struct Collection {
+    path: PathBuf,
+    manifest: Manifest,
+    shards: Vec<ShardHandle>,
+}
+
+/// What one shard holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShardInfo {
+    /// The shard's name, with which its files begin.
+    pub name: String,
+    /// Rows, deleted ones included.
+    pub rows: u32,
+    /// Rows that were deleted.
+    pub deleted: u32,
+}
+
+impl Collection {
+    /// Opens a collection. Vectors and texts are mapped, not read.
+    ///
+    /// # Errors
+    /// [`FileError`] when the folder holds no collection, one of a newer version, or a damaged one.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let mut manifest = Manifest::read(path)?;
+        for _ in 0..ATTEMPTS {
+            match Self::with_manifest(path, &manifest) {
+                Ok(collection) => return Ok(collection),
+                Err(error) => {
+                    let newer = Manifest::read(path)?;
+                    if newer == manifest {
+                        return Err(error.into());
+                    }
+                    manifest = newer;
+                }
+            }
+        }
+        Ok(Self::with_manifest(path, &manifest)?)
+    }
+
+    fn with_manifest(path: &Path, manifest: &Manifest) -> Result<Self, FileError> {
+        let open = |entry| ShardHandle::open(path, &manifest.settings, entry);
+        let shards = manifest.shards.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { path: path.to_owned(), manifest: manifest.clone(), shards })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Passages that can be found.
+    pub fn len(&self) -> u64 {
+        self.shards.iter().map(|shard| u64::from(shard.live_rows())).sum()
+    }
+
+    /// Whether there is nothing to be found.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many changes the collection has seen.
+    pub fn generation(&self) -> u64 {
+        self.manifest.settings.generation
+    }
+
+    /// What its vectors are, where it has some.
+    pub fn vectors(&self) -> Option<&VectorSpace> {
+        self.manifest.settings.vectors.as_ref()
+    }
+
+    /// What its texts are, where it has some.
+    pub fn texts(&self) -> Option<&TextSpace> {
+        self.manifest.settings.texts.as_ref()
+    }
+
+    /// How documents were cut into passages, as whoever cut them described it to the builder.
+    pub fn chunker(&self) -> Option<&serde_json::Value> {
+        self.manifest.settings.chunker.as_ref()
+    }
+
+    /// How it was built.
+    pub fn build_parameters(&self) -> &BuildParameters {
+        &self.manifest.settings.build
+    }
+
+    /// Its shards, oldest first.
+    pub fn shards(&self) -> Vec<ShardInfo> {
+        let info = |(entry, handle): (&manifest::ShardEntry, &ShardHandle)| ShardInfo {
+            name: entry.name.clone(),
+            rows: handle.rows(),
+            deleted: handle.rows() - handle.live_rows(),
+        };
+        self.manifest.shards.iter().zip(&self.shards).map(info).collect()
+    }
+
+    pub(crate) fn handles(&self) -> &[ShardHandle] {
+        &self.shards
+    }
+
+    /// Where the live row with this id is, as (shard, row).
+    pub(crate) fn find(&self, id: &str) -> Result<Option<(u32, u32)>, Error> {
+        for (number, shard) in self.shards.iter().enumerate().rev() {
+            if let Some(row) = shard.find(id)? {
+                return Ok(Some((number as u32, row)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a passage with this id can be found.
+    ///
+    /// # Errors
+    /// [`FileError`] when a shard is damaged.
+    pub fn contains(&self, id: &str) -> Result<bool, Error> {
+        Ok(self.find(id)?.is_some())
+    }
+
+    /// The passage with this id; title and text are empty in a collection without texts.
+    ///
+    /// # Errors
+    /// [`FileError`] or [`Error::Text`] when the collection is damaged.
+    pub fn passage(&self, id: &str) -> Result<Option<Passage>, Error> {
+        self.find(id)?.map(|place| self.passage_at(place)).transpose()
+    }
+
+    /// The passage of a (shard, row).
+    pub(crate) fn passage_at(&self, (number, row): (u32, u32)) -> Result<Passage, Error> {
+        let shard = self
+            .shards
+            .get(number as usize)
+            .ok_or_else(|| Error::Unsupported(format!("the collection has no shard number {number}")))?;
+        let id = shard.shard().id(row)?.to_owned();
+        if self.texts().is_none() {
+            return Ok(Passage { id, title: String::new(), text: String::new() });
+        }
+        let passage = shard.texts()?.passage(row)?;
+        if passage.id != id {
+            let detail = format!("row {row} is {:?} in the texts and {id:?} in the shard", passage.id);
+            return Err(FileError::corrupt(&self.path, detail).into());
+        }
+        Ok(passage)
+    }
+
+    /// The vector of the passage with this id, as it is stored: of length 1 for [`Metric::Cosine`].
+    ///
+    /// [`Metric::Cosine`]: crate::Metric::Cosine
+    ///
+    /// # Errors
+    /// [`FileError`] when a shard is damaged.
+    pub fn vector(&self, id: &str) -> Result<Option<Vec<f32>>, Error> {
+        let Some((number, row)) = self.find(id)? else { return Ok(None) };
+        let rows = self.shards.get(number as usize).and_then(|shard| shard.shard().rows());
+        Ok(rows.and_then(|rows| rows.get(row as usize)).map(<[f32]>::to_vec))
+    }
+
+    /// Refuses an encoder that did not make the vectors.
+    ///
+    /// # Errors
+    /// [`Error::WrongEncoder`], or [`Error::Unsupported`] where there are no vectors.
+    pub fn check_encoder(&self, found: Checksum) -> Result<(), Error> {
+        let Some(vectors) = self.vectors() else {
+            return Err(Error::Unsupported(format!(
+                "the collection {} has no vectors; build it with an encoder",
+                self.path.display()
+            )));
+        };
+        if vectors.encoder == Some(found) {
+            return Ok(());
+        }
+        let expected =
+            vectors.encoder.map_or("nobody (its vectors were given)".to_owned(), |e| e.to_string());
+        Err(Error::WrongEncoder { path: self.path.clone(), expected, found })
+    }
+
+    /// Reads every byte and compares it with the checksums.
+    ///
+    /// # Errors
+    /// The first damage that is found; [`Error::Interrupted`].
+    pub fn verify(&self, progress: &dyn Progress, interrupt: &Interrupt) -> Result<(), Error> {
+        let task = progress.task("verify", "shards", Some(self.shards.len() as u64));
+        for shard in &self.shards {
+            interrupt.check()?;
+            shard.verify()?;
+            task.advance(1);
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Collection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Collection").field("path", &self.path).field("shards", &self.shards()).finish()
+    }
+}

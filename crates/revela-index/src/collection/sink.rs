@@ -1,0 +1,239 @@
+//! Turning a stream of rows into shards.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use revela_base::artifact::FileEntry;
+use revela_base::checksum::Checksum;
+use revela_base::file::{FileError, sync_dir};
+
+use super::builder::Duplicates;
+use super::handle::ShardHandle;
+use super::manifest::{self, Deleted, Manifest, ShardEntry};
+use crate::bm25::TextIndexWriter;
+use crate::error::Error;
+use crate::metric::Metric;
+use crate::passage::Passage;
+use crate::rowset::RowSet;
+use crate::shard::ShardInput;
+use crate::vectors::Vectors;
+
+/// Adds rows to a collection's folder, shard by shard. Nothing counts until the manifest that
+/// [`finish`](Self::finish) returns is published.
+pub(super) struct Sink<'a> {
+    dir: &'a Path,
+    manifest: Manifest,
+    duplicates: Duplicates,
+    /// The shards of the manifest.
+    closed: Vec<ShardHandle>,
+    /// Rows of closed shards that a later row with the same id replaces, by shard.
+    replaced: BTreeMap<usize, RowSet>,
+    open: Option<OpenShard>,
+    rows: u64,
+}
+
+/// The shard that is being filled.
+struct OpenShard {
+    name: String,
+    ids: Vec<String>,
+    by_id: HashMap<String, u32>,
+    replaced: Vec<u32>,
+    vectors: Option<Vectors>,
+    texts: Option<TextIndexWriter>,
+}
+
+impl<'a> Sink<'a> {
+    pub(super) fn new(dir: &'a Path, manifest: Manifest, duplicates: Duplicates) -> Result<Self, Error> {
+        let open = |entry| ShardHandle::open(dir, &manifest.settings, entry);
+        let closed = manifest.shards.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { dir, manifest, duplicates, closed, replaced: BTreeMap::new(), open: None, rows: 0 })
+    }
+
+    /// Adds rows: one passage each (only the id counts in a collection without texts), and the numbers
+    /// of one vector each where the collection has vectors.
+    pub(super) fn push(&mut self, passages: &[Passage], mut data: Vec<f32>) -> Result<(), Error> {
+        let dim = match &self.manifest.settings.vectors {
+            Some(space) => {
+                let dim = space.dim as usize;
+                space.metric.prepare("the vectors", self.rows, dim, &mut data)?;
+                dim
+            }
+            None => 0,
+        };
+        if data.len() != passages.len() * dim {
+            let detail = format!("{} numbers for {} rows of {dim}", data.len(), passages.len());
+            return Err(Error::Shape { what: "the vectors".to_owned(), detail });
+        }
+        for (number, passage) in passages.iter().enumerate() {
+            self.push_row(passage, data.get(number * dim..(number + 1) * dim).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    fn push_row(&mut self, passage: &Passage, vector: &[f32]) -> Result<(), Error> {
+        self.replace_earlier(&passage.id)?;
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => OpenShard::start(self.dir, &mut self.manifest)?,
+        };
+        open.push(passage, vector)?;
+        self.rows += 1;
+        let full = open.ids.len() >= self.manifest.settings.build.shard_rows as usize;
+        self.open = Some(open);
+        if full { self.close() } else { Ok(()) }
+    }
+
+    fn replace_earlier(&mut self, id: &str) -> Result<(), Error> {
+        let earlier_here = self.open.as_ref().and_then(|open| open.by_id.get(id).copied());
+        let earlier = match earlier_here {
+            Some(_) => None,
+            None => self.find_closed(id)?,
+        };
+        if self.duplicates == Duplicates::Refuse && (earlier_here.is_some() || earlier.is_some()) {
+            return Err(Error::DuplicateId { id: id.to_owned() });
+        }
+        if let (Some(row), Some(open)) = (earlier_here, &mut self.open) {
+            open.replaced.push(row);
+        }
+        if let Some((shard, row)) = earlier {
+            let limit = self.closed.get(shard).map_or(0, ShardHandle::rows);
+            self.replaced.entry(shard).or_insert_with(|| RowSet::empty(limit)).insert(row);
+        }
+        Ok(())
+    }
+
+    fn find_closed(&self, id: &str) -> Result<Option<(usize, u32)>, Error> {
+        for (number, shard) in self.closed.iter().enumerate().rev() {
+            let replaced = self.replaced.get(&number);
+            let row = shard.find(id)?.filter(|&row| replaced.is_none_or(|set| !set.contains(row)));
+            if let Some(row) = row {
+                return Ok(Some((number, row)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let entry = open.close(self.dir, &self.manifest)?;
+        self.closed.push(ShardHandle::open(self.dir, &self.manifest.settings, &entry)?);
+        self.manifest.shards.push(entry);
+        Ok(())
+    }
+
+    /// Writes what is still open. Returns the manifest of the collection with all rows added.
+    pub(super) fn finish(mut self) -> Result<Manifest, Error> {
+        self.close()?;
+        self.manifest.settings.generation += 1;
+        let generation = self.manifest.settings.generation;
+        for (number, rows) in std::mem::take(&mut self.replaced) {
+            if let (Some(entry), Some(shard)) =
+                (self.manifest.shards.get_mut(number), self.closed.get(number))
+            {
+                let mut deleted = RowSet::empty(entry.rows);
+                (0..entry.rows).filter(|&row| rows.contains(row) || !shard.is_live(row)).for_each(|row| {
+                    deleted.insert(row);
+                });
+                entry.deleted = write_deleted(self.dir, &entry.name, generation, &deleted)?;
+            }
+        }
+        Ok(self.manifest)
+    }
+}
+
+/// Writes the set of a shard's deleted rows under a new name; nothing for the empty set.
+pub(super) fn write_deleted(
+    dir: &Path,
+    name: &str,
+    generation: u64,
+    rows: &RowSet,
+) -> Result<Option<Deleted>, FileError> {
+    let count = rows.count();
+    if count == 0 {
+        return Ok(None);
+    }
+    let file = format!("{name}.deleted-{generation}");
+    rows.write(&dir.join(&file))?;
+    Ok(Some(Deleted { file, rows: count }))
+}
+
+impl OpenShard {
+    fn start(dir: &Path, manifest: &mut Manifest) -> Result<Self, Error> {
+        let settings = &mut manifest.settings;
+        let name = format!("{:06}", settings.next_shard);
+        settings.next_shard += 1;
+        let folder = dir.join(manifest::text_folder(&name));
+        let texts = settings.texts.as_ref().map(|texts| TextIndexWriter::in_dir(&folder, texts.analyser));
+        let vectors = settings.vectors.as_ref().map(|space| Vectors::empty(space.dim as usize));
+        Ok(Self {
+            name,
+            ids: Vec::new(),
+            by_id: HashMap::new(),
+            replaced: Vec::new(),
+            vectors: vectors.transpose()?,
+            texts: texts.transpose()?,
+        })
+    }
+
+    fn push(&mut self, passage: &Passage, vector: &[f32]) -> Result<(), Error> {
+        if let Some(texts) = &mut self.texts {
+            texts.add(&passage.id, &passage.title, &passage.text)?;
+        }
+        if let Some(vectors) = &mut self.vectors {
+            vectors.push_checked(vector);
+        }
+        self.by_id.insert(passage.id.clone(), self.ids.len() as u32);
+        self.ids.push(passage.id.clone());
+        Ok(())
+    }
+
+    fn close(self, dir: &Path, manifest: &Manifest) -> Result<ShardEntry, Error> {
+        let settings = &manifest.settings;
+        let texts = match self.texts {
+            None => None,
+            Some(texts) => {
+                drop(texts.finish()?);
+                Some(list_files(&dir.join(manifest::text_folder(&self.name)))?)
+            }
+        };
+        let input = ShardInput {
+            metric: settings.vectors.as_ref().map_or(Metric::Cosine, |space| space.metric),
+            rows: self.vectors.as_ref().map(Vectors::view),
+            ids: &self.ids,
+            seed: settings.build.seed.derive(&self.name).0,
+            encoder: settings.vectors.as_ref().and_then(|space| space.encoder),
+        };
+        let identity = input.write(&dir.join(manifest::shard_file(&self.name)))?;
+        let rows = self.ids.len() as u32;
+        let mut replaced = RowSet::empty(rows);
+        self.replaced.iter().for_each(|&row| {
+            replaced.insert(row);
+        });
+        let deleted = write_deleted(dir, &self.name, settings.generation + 1, &replaced)?;
+        Ok(ShardEntry { name: self.name, rows, identity, texts, deleted })
+    }
+}
+
+/// Syncs the files of a finished text index and describes them. Lock files, which only its writer
+/// needed, are removed.
+fn list_files(folder: &Path) -> Result<BTreeMap<String, FileEntry>, FileError> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(FileError::io("read", folder))? {
+        paths.push(entry.map_err(FileError::io("read", folder))?.path());
+    }
+    paths.sort();
+    let mut files = BTreeMap::new();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".lock") {
+            std::fs::remove_file(&path).map_err(FileError::io("remove", &path))?;
+            continue;
+        }
+        let file = std::fs::File::open(&path).map_err(FileError::io("open", &path))?;
+        file.sync_all().map_err(FileError::io("sync", &path))?;
+        let bytes = file.metadata().map_err(FileError::io("open", &path))?.len();
+        files.insert(name, FileEntry { bytes, blake3: Checksum::of_file(&path)? });
+    }
+    sync_dir(folder)?;
+    Ok(files)
+}

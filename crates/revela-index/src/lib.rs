@@ -1,0 +1,83 @@
+//! Embedded search: vectors in immutable, memory-mapped shards, BM25 over the same passages, and both
+//! fused, without a server and without a model framework.
+//!
+//! You hand in passages and something that embeds them (any [`Embedder`](revela_base::embed::Embedder)),
+//! or vectors from anywhere; you get back a folder, a *collection*, that opens in milliseconds, whatever
+//! its size, because nothing is read before it is needed.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use revela_base::{interrupt::Interrupt, progress::Silent};
+//! use revela_index::testing::HashEmbedder;
+//! use revela_index::{Collection, CollectionBuilder, Passage, Query, Searcher};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let root = tempfile::tempdir()?;
+//! # let path = root.path().join("notes.collection");
+//! let texts = [("fs", "read a file line by line"), ("net", "open a socket and listen"), ("db", "run a query")];
+//! let passage = |(id, text): (&str, &str)| Passage { id: id.into(), title: String::new(), text: text.into() };
+//! let passages = texts.map(|text| Ok::<_, std::io::Error>(passage(text)));
+//! let encoder = Arc::new(HashEmbedder::new(64));
+//! CollectionBuilder::new(&path).build(passages, Some(&*encoder), &Silent, &Interrupt::new())?;
+//!
+//! let searcher = Searcher::new(Collection::open(&path)?).with_embedder(encoder)?;
+//! let query = Query::text("how to read lines of a file").k(2);
+//! for hit in searcher.search(&query)? {
+//!     println!("{} {} {:.3} {}", hit.rank, hit.id, hit.score, searcher.snippet(&query, &hit, 80).text);
+//! }
+//! # assert_eq!(searcher.search(&query)?[0].id, "fs");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What to use for what
+//!
+//! | you have | use |
+//! | --- | --- |
+//! | passages to be found by words, by meaning, or both | [`CollectionBuilder`], then [`Searcher`] |
+//! | texts and no wish for a folder | [`bm25::TextIndexWriter`] in memory |
+//! | two matrices | [`flat::search`] |
+//! | rankings from several systems | [`fusion::Fusion`] |
+//! | chunks that should be trained on together | [`grouping`] |
+//! | vectors in `.npy`, `.fvecs`, `.safetensors` or `.jsonl` | [`vectors::RowReader`] |
+//!
+//! It is no database: there are no transactions over several collections, no replication and no server.
+//! A collection has one writer at a time and any number of readers, whom the writer never blocks.
+//!
+//! # Determinism
+//!
+//! Every ranking is a total order: equal scores are ordered by row, which is the order in which passages
+//! were added. One machine gives the same scores every time and with any number of threads; another
+//! instruction set may differ in the last bits of a similarity.
+
+#[cfg(target_endian = "big")]
+compile_error!("shards are little-endian and read in place, so big-endian machines are not supported");
+
+pub mod bm25;
+pub mod collection;
+mod dense;
+mod distance;
+mod error;
+mod filter;
+pub mod flat;
+pub mod fusion;
+pub mod grouping;
+mod metric;
+mod mmap;
+mod passage;
+mod query;
+mod rowset;
+mod searcher;
+mod shard;
+pub mod testing;
+pub mod topk;
+pub mod vectors;
+
+pub use collection::{Collection, CollectionBuilder, Duplicates};
+pub use distance::instruction_set;
+pub use error::{Error, RowProblem};
+pub use filter::Filter;
+pub use metric::Metric;
+pub use passage::Passage;
+pub use query::{Hit, Mode, Query, QueryInput};
+pub use searcher::Searcher;

@@ -1,0 +1,28 @@
+//! What a collection is made of.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// One text to be found, with the id under which it is reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// The id, unique within a collection.
+    pub id: String,
+    /// The title; empty where there is none.
+    pub title: String,
+    /// The text.
+    pub text: String,
+}
+
+impl Passage {
+    /// Title and text as one, which is what is embedded and what BM25 indexes: the title, a space, the
+    /// text, as BEIR does it; the text alone where there is no title.
+    pub fn full_text(&self) -> Cow<'_, str> {
+        full_text(&self.title, &self.text)
+    }
+}
+
+pub(crate) fn full_text<'a>(title: &str, text: &'a str) -> Cow<'a, str> {
+    if title.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(format!("{title} {text}")) }
+}

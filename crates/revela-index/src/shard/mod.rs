@@ -1,0 +1,11 @@
+//! One immutable file of vectors with their ids, read in place.
+
+mod format;
+mod reader;
+mod writer;
+
+pub(crate) use reader::Shard;
+pub(crate) use writer::ShardInput;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Reading a shard in place.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use revela_base::checksum::Checksum;
+use revela_base::file::FileError;
+
+use super::format::{FORMAT, Header, Layout, LayoutError, Section, VERSION};
+use crate::mmap::MappedFile;
+use crate::vectors::Rows;
+
+/// An opened shard. Its header and the places of its sections are checked; what the sections hold is
+/// checked where it is used, and as a whole by [`verify`](Self::verify).
+#[derive(Debug)]
+pub(crate) struct Shard {
+    file: MappedFile,
+    layout: Layout,
+}
+
+impl Shard {
+    /// Maps a file and checks its header.
+    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
+        let file = MappedFile::open(path)?;
+        let layout = Layout::decode(file.bytes()).map_err(|error| file_error(path, error))?;
+        let shard = Self { file, layout };
+        shard.check_lengths()?;
+        Ok(shard)
+    }
+
+    fn check_lengths(&self) -> Result<(), FileError> {
+        let header = &self.layout.header;
+        let (count, dim) = (u64::from(header.count), u64::from(header.dim));
+        let mut expected = vec![(Section::IdOffsets, 4 * (count + 1)), (Section::IdOrder, 4 * count)];
+        if dim > 0 {
+            expected.push((Section::Vectors, 4 * count * dim));
+        }
+        for (section, length) in expected {
+            let found = self.layout.range(section).map(|range| range.len() as u64);
+            if found != Some(length) {
+                let name = section.name();
+                let detail = format!("its {name} have {} bytes, not {length}", found.unwrap_or(0));
+                return Err(self.damaged(detail));
+            }
+        }
+        if self.layout.range(Section::IdBytes).is_none() {
+            return Err(self.damaged("it has no ids"));
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, detail: impl Into<String>) -> FileError {
+        FileError::corrupt(self.file.path(), detail)
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.layout.header
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.layout.header.count
+    }
+
+    /// The checksum by which a manifest knows this file.
+    pub(crate) fn identity(&self) -> Checksum {
+        self.layout.identity()
+    }
+
+    fn bytes(&self, section: Section) -> &[u8] {
+        let range = self.layout.range(section).unwrap_or(0..0);
+        self.file.bytes().get(range).unwrap_or_default()
+    }
+
+    /// A section as numbers. Sections are aligned, so the cast only fails for a misaligned mapping,
+    /// which no system makes.
+    fn numbers<T: bytemuck::AnyBitPattern>(&self, section: Section) -> &[T] {
+        bytemuck::try_cast_slice(self.bytes(section)).unwrap_or_default()
+    }
+
+    /// The vectors, where the rows have some.
+    pub(crate) fn rows(&self) -> Option<Rows<'_>> {
+        let dim = self.layout.header.dim as usize;
+        Rows::new("a shard", dim, self.numbers(Section::Vectors)).ok()
+    }
+
+    /// A row's id.
+    pub(crate) fn id(&self, row: u32) -> Result<&str, FileError> {
+        let offsets: &[u32] = self.numbers(Section::IdOffsets);
+        let at = row as usize;
+        let bytes = match offsets.get(at..).and_then(<[u32]>::first_chunk) {
+            Some(&[start, end]) => self.bytes(Section::IdBytes).get(start as usize..end as usize),
+            None => None,
+        };
+        let id = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        id.ok_or_else(|| self.damaged(format!("the id of row {row} is none")))
+    }
+
+    /// The last row with this id, if any.
+    pub(crate) fn find(&self, id: &str) -> Result<Option<u32>, FileError> {
+        let order: &[u32] = self.numbers(Section::IdOrder);
+        let (mut low, mut high) = (0, order.len());
+        // The first place whose id is greater; the one before it is the last that is not.
+        while low < high {
+            let middle = (low + high) / 2;
+            let row = order.get(middle).copied().unwrap_or(u32::MAX);
+            match self.id(row)?.as_bytes().cmp(id.as_bytes()) {
+                Ordering::Greater => high = middle,
+                _ => low = middle + 1,
+            }
+        }
+        match low.checked_sub(1).and_then(|place| order.get(place)) {
+            Some(&row) if self.id(row)? == id => Ok(Some(row)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads everything and compares it with the checksums.
+    pub(crate) fn verify(&self) -> Result<(), FileError> {
+        let bytes = self.file.bytes();
+        let mut end = self.layout.encode().len();
+        for entry in &self.layout.entries {
+            let range = self.layout.range(entry.section).unwrap_or(0..0);
+            let between = bytes.get(end..range.start).unwrap_or_default();
+            if between.iter().any(|&byte| byte != 0) {
+                return Err(self.damaged(format!("there is something before its {}", entry.section.name())));
+            }
+            end = range.end;
+            if bytes.get(range).map(Checksum::of) != Some(entry.checksum) {
+                let detail = format!("the checksum of its {} does not match", entry.section.name());
+                return Err(self.damaged(detail));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file_error(path: &Path, error: LayoutError) -> FileError {
+    match error {
+        LayoutError::Foreign(detail) => {
+            FileError::Format { path: path.to_owned(), expected: FORMAT.to_owned(), detail }
+        }
+        LayoutError::Version(found) => FileError::Version {
+            path: path.to_owned(),
+            format: FORMAT.to_owned(),
+            found,
+            supported: format!("version {VERSION}"),
+        },
+        LayoutError::Damaged(detail) => FileError::corrupt(path, detail),
+    }
+}

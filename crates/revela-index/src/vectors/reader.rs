@@ -1,0 +1,107 @@
+//! Rows from a file of any supported format, as a stream.
+
+use std::path::Path;
+
+use revela_base::file::FileError;
+
+use super::{Rows, Vectors, check_finite, check_shape, fvecs, jsonl, npy, safetensors};
+use crate::error::Error;
+
+/// Some rows that were read together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RowBlock {
+    /// The rows' ids where the format carries them, otherwise empty.
+    pub ids: Vec<String>,
+    /// The numbers, row-major.
+    pub data: Vec<f32>,
+}
+
+/// What each format's reader does.
+pub(super) trait RowFormat {
+    fn dim(&self) -> usize;
+
+    /// Rows in the whole file, where it says so.
+    fn rows(&self) -> Option<u64>;
+
+    /// Appends up to `limit` rows; fewer only at the end. Returns how many.
+    fn read(&mut self, limit: usize, block: &mut RowBlock) -> Result<usize, Error>;
+}
+
+/// Reads a matrix from `.npy`, `.fvecs`, `.safetensors` or `.jsonl`, some rows at a time.
+pub struct RowReader {
+    what: String,
+    format: Box<dyn RowFormat + Send>,
+    done: u64,
+}
+
+impl RowReader {
+    /// Opens a file; its extension tells the format.
+    ///
+    /// # Errors
+    /// [`FileError`] when the file cannot be read or is not of that format, [`Error::Shape`] when its
+    /// numbers are of another type or shape.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+        let format: Box<dyn RowFormat + Send> = match extension.as_str() {
+            "npy" => Box::new(npy::NpyRows::open(path)?),
+            "fvecs" => Box::new(fvecs::FvecsRows::open(path)?),
+            "safetensors" => Box::new(safetensors::SafetensorsRows::open(path)?),
+            "jsonl" => Box::new(jsonl::JsonRows::open(path)?),
+            _ => {
+                return Err(FileError::Format {
+                    path: path.to_owned(),
+                    expected: "vector".to_owned(),
+                    detail: "its name must end in .npy, .fvecs, .safetensors or .jsonl".to_owned(),
+                }
+                .into());
+            }
+        };
+        let what = path.display().to_string();
+        check_shape(&what, format.dim(), 0)?;
+        Ok(Self { what, format, done: 0 })
+    }
+
+    /// Length of every row.
+    pub fn dim(&self) -> usize {
+        self.format.dim()
+    }
+
+    /// Rows in the whole file, where the format says so at its beginning.
+    pub fn rows(&self) -> Option<u64> {
+        self.format.rows()
+    }
+
+    /// The file, for messages.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Replaces `block` by the next rows, at most `limit`; an empty block means the end.
+    ///
+    /// # Errors
+    /// [`FileError`] when the file is cut or unreadable, [`Error::Row`] for NaN or infinity.
+    pub fn next_block(&mut self, limit: usize, block: &mut RowBlock) -> Result<usize, Error> {
+        block.ids.clear();
+        block.data.clear();
+        let rows = self.format.read(limit.max(1), block)?;
+        check_finite(&self.what, self.done, Rows { dim: self.dim(), data: &block.data })?;
+        self.done += rows as u64;
+        Ok(rows)
+    }
+}
+
+impl Vectors {
+    /// Reads a whole file; see [`RowReader::open`].
+    ///
+    /// # Errors
+    /// As [`RowReader::open`] and [`RowReader::next_block`].
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let mut reader = RowReader::open(path)?;
+        let mut vectors = Self::empty(reader.dim())?;
+        let mut block = RowBlock::default();
+        while reader.next_block(4096, &mut block)? > 0 {
+            vectors.data.extend_from_slice(&block.data);
+        }
+        Ok(vectors)
+    }
+}
