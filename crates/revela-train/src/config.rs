@@ -1,0 +1,434 @@
+//! A run's configuration, complete and checked: what the rest of the crate sees.
+
+use std::path::PathBuf;
+
+use revela_base::seed::Seed;
+use revela_model::device::DeviceChoice;
+use revela_model::lora::LoraConfig;
+use revela_model::pooling::Pooling;
+use revela_model::weights::Precision;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, TrainError};
+use crate::inbatch::attention::{CrossOptions, CrossPath, Skip};
+use crate::objective::Activations;
+use crate::objective::contrastive::CropShare;
+use crate::objective::language::LossTerms;
+use crate::objective::lm::Neighbours;
+use crate::optim::AdamWConfig;
+use crate::schedule::Schedule;
+use crate::settings::{Adaptation, Frozen, ObjectiveKind, QueryText, RetrieverStart, Settings, SettingsFile};
+
+/// What all stages share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunConfig {
+    /// Training groups.
+    pub groups: PathBuf,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// The language model's folder, where a stage needs one.
+    pub lm: Option<PathBuf>,
+    /// The retriever's folder, where a stage needs one that is not a copy of the language model.
+    pub retriever: Option<PathBuf>,
+    /// Seed of everything random.
+    pub seed: Seed,
+    /// Where models run.
+    pub device: DeviceChoice,
+    /// In which precision.
+    pub precision: Precision,
+    /// Longest chunk in the language model's tokens.
+    pub lm_max_length: usize,
+    /// Overrides the retriever's contract.
+    pub max_length: Option<usize>,
+    /// Overrides the retriever's contract.
+    pub pooling: Option<Pooling>,
+    /// Held-out evaluation.
+    pub evaluation: Option<EvaluationConfig>,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Checkpoints kept.
+    pub keep_checkpoints: usize,
+    /// Low-rank adapters, or all weights.
+    pub lora: Option<LoraConfig>,
+    /// In order.
+    pub stages: Vec<StageConfig>,
+}
+
+/// What decides which retriever is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvaluationConfig {
+    /// A collection in BEIR's layout.
+    pub data: PathBuf,
+    /// Its split.
+    pub split: String,
+    /// The metric's name.
+    pub metric: String,
+    /// Steps between evaluations.
+    pub every: u64,
+}
+
+/// How long a stage is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Budget {
+    /// Optimiser steps.
+    Steps(u64),
+    /// Minutes.
+    Minutes(f64),
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageConfig {
+    /// Shown in logs and reports.
+    pub name: String,
+    /// What is minimised, with its options.
+    pub objective: ObjectiveConfig,
+    /// What the retriever is at the beginning.
+    pub retriever_start: RetrieverStart,
+    /// Which models keep their weights.
+    pub frozen: Frozen,
+    /// How long.
+    pub budget: Budget,
+    /// Groups per batch.
+    pub batch_groups: usize,
+    /// Batches per step.
+    pub accumulate: usize,
+    /// What is kept for the backward pass.
+    pub activations: Activations,
+    /// The retriever's learning rate.
+    pub schedule: Schedule,
+    /// The language model's highest learning rate.
+    pub lm_rate: f64,
+    /// Global gradient norm, if gradients are clipped.
+    pub clip: Option<f64>,
+    /// AdamW's constants.
+    pub adamw: AdamWConfig,
+}
+
+/// An objective and its options.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ObjectiveConfig {
+    /// Next-token prediction weighted by the retriever.
+    Revela {
+        /// Temperature.
+        tau: Annealed,
+        /// Losses.
+        terms: LossTerms,
+        /// The cross path.
+        cross: CrossOptions,
+        /// The retriever's query.
+        query: QueryText,
+    },
+    /// Two crops attract.
+    Contrastive {
+        /// Temperature.
+        tau: Annealed,
+        /// Length of the crops.
+        crop: CropShare,
+    },
+    /// Next-token prediction.
+    Lm {
+        /// What chunks read.
+        neighbours: Neighbours,
+        /// Losses.
+        terms: LossTerms,
+        /// The cross path.
+        cross: CrossOptions,
+    },
+}
+
+impl ObjectiveConfig {
+    /// Whether it has a language model.
+    pub fn uses_lm(&self) -> bool {
+        !matches!(self, Self::Contrastive { .. })
+    }
+
+    /// Whether it has a retriever.
+    pub fn uses_retriever(&self) -> bool {
+        !matches!(self, Self::Lm { .. })
+    }
+}
+
+/// A number that goes geometrically from one value to another over a stage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Annealed {
+    /// At the beginning.
+    pub start: f64,
+    /// At the end.
+    pub end: f64,
+}
+
+impl Annealed {
+    /// Its value when this part of the stage, 0 to 1, is done.
+    pub fn at(&self, part: f64) -> f64 {
+        self.start * (self.end / self.start).powf(part.clamp(0.0, 1.0))
+    }
+}
+
+impl RunConfig {
+    /// Checks settings that [`SettingsFile::complete`] filled in.
+    pub fn check(file: &SettingsFile) -> Result<Self> {
+        let s = &file.common;
+        let stages = file.stages.iter().map(|stage| StageConfig::check(&stage.name, &stage.settings));
+        let config = Self {
+            groups: need("groups", &s.groups)?,
+            out: need("out", &s.out)?,
+            lm: s.lm.clone(),
+            retriever: s.retriever.clone(),
+            seed: Seed(need("seed", &s.seed)?),
+            device: need("device", &s.device)?,
+            precision: need("dtype", &s.dtype)?,
+            lm_max_length: at_least("lm_max_length", need("lm_max_length", &s.lm_max_length)?, 2)?,
+            max_length: s.max_length.map(|n| at_least("max_length", n, 2)).transpose()?,
+            pooling: s.pooling,
+            evaluation: evaluation(s)?,
+            checkpoint_every: at_least(
+                "checkpoint_every",
+                need("checkpoint_every", &s.checkpoint_every)?,
+                1,
+            )?,
+            keep_checkpoints: at_least(
+                "keep_checkpoints",
+                need("keep_checkpoints", &s.keep_checkpoints)?,
+                1,
+            )?,
+            lora: lora(s)?,
+            stages: stages.collect::<Result<_>>()?,
+        };
+        config.check_names()?;
+        config.check_models()?;
+        Ok(config)
+    }
+
+    fn check_names(&self) -> Result<()> {
+        let mut names: Vec<&str> = self.stages.iter().map(|s| s.name.as_str()).collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(TrainError::setting("name", format!("two stages are called {}", pair[0]))),
+            None => Ok(()),
+        }
+    }
+
+    /// Every stage must find the models that it needs.
+    fn check_models(&self) -> Result<()> {
+        let mut has_retriever = self.retriever.is_some();
+        for stage in &self.stages {
+            let needs_lm = stage.objective.uses_lm() || stage.retriever_start == RetrieverStart::Lm;
+            if needs_lm && self.lm.is_none() {
+                return Err(TrainError::setting(
+                    "lm",
+                    format!("stage {} needs a language model", stage.name),
+                ));
+            }
+            has_retriever |= stage.retriever_start == RetrieverStart::Lm;
+            if stage.objective.uses_retriever() && !has_retriever {
+                let detail =
+                    format!("stage {} needs one; name a folder, or set retriever_start = \"lm\"", stage.name);
+                return Err(TrainError::setting("retriever", detail));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn need<T: Clone>(key: &'static str, value: &Option<T>) -> Result<T> {
+    value.clone().ok_or_else(|| TrainError::setting(key, "it is missing"))
+}
+
+fn at_least<T: PartialOrd + std::fmt::Display>(key: &'static str, value: T, least: T) -> Result<T> {
+    if value >= least {
+        Ok(value)
+    } else {
+        Err(TrainError::setting(key, format!("{value} is too small; at least {least}")))
+    }
+}
+
+fn between(key: &'static str, value: f64, low: f64, high: f64) -> Result<f64> {
+    if (low..=high).contains(&value) {
+        return Ok(value);
+    }
+    Err(TrainError::setting(key, format!("{value} is impossible; from {low} to {high}")))
+}
+
+fn positive(key: &'static str, value: f64) -> Result<f64> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(value);
+    }
+    Err(TrainError::setting(key, format!("{value} is impossible; it must be positive")))
+}
+
+fn evaluation(s: &Settings) -> Result<Option<EvaluationConfig>> {
+    let Some(data) = s.eval_data.clone() else { return Ok(None) };
+    Ok(Some(EvaluationConfig {
+        data,
+        split: need("eval_split", &s.eval_split)?,
+        metric: need("eval_metric", &s.eval_metric)?,
+        every: at_least("eval_every", need("eval_every", &s.eval_every)?, 1)?,
+    }))
+}
+
+fn lora(s: &Settings) -> Result<Option<LoraConfig>> {
+    if need("adaptation", &s.adaptation)? == Adaptation::Full {
+        return Ok(None);
+    }
+    let config = LoraConfig {
+        r: need("lora_r", &s.lora_r)?,
+        alpha: need("lora_alpha", &s.lora_alpha)?,
+        dropout: need("lora_dropout", &s.lora_dropout)?,
+        targets: need("lora_targets", &s.lora_targets)?,
+    };
+    config.check().map_err(|detail| TrainError::setting("lora", detail))?;
+    Ok(Some(config))
+}
+
+impl StageConfig {
+    fn check(name: &str, s: &Settings) -> Result<Self> {
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+            return Err(TrainError::setting(
+                "name",
+                format!("{name:?} names files: letters, digits, - and _ only"),
+            ));
+        }
+        let rate = positive("learning_rate", need("learning_rate", &s.learning_rate)?)?;
+        let clip = between("clip", need("clip", &s.clip)?, 0.0, 1e9)?;
+        Ok(Self {
+            name: name.to_owned(),
+            objective: ObjectiveConfig::check(s)?,
+            retriever_start: need("retriever_start", &s.retriever_start)?,
+            frozen: need("frozen", &s.frozen)?,
+            budget: budget(s)?,
+            batch_groups: at_least("batch_groups", need("batch_groups", &s.batch_groups)?, 1)?,
+            accumulate: at_least("accumulate", need("accumulate", &s.accumulate)?, 1)?,
+            activations: match need("recompute", &s.recompute)? {
+                0 => Activations::Keep,
+                chunks => Activations::Recompute { chunks },
+            },
+            schedule: Schedule {
+                peak: rate,
+                warmup: need("warmup_steps", &s.warmup_steps)?,
+                decay: need("decay", &s.decay)?,
+                last_share: between("final_rate", need("final_rate", &s.final_rate)?, 0.0, 1.0)?,
+            },
+            lm_rate: positive("lm_learning_rate", need("lm_learning_rate", &s.lm_learning_rate)?)?,
+            clip: (clip > 0.0).then_some(clip),
+            adamw: adamw(s)?,
+        })
+    }
+}
+
+fn adamw(s: &Settings) -> Result<AdamWConfig> {
+    let config = AdamWConfig {
+        beta1: need("beta1", &s.beta1)?,
+        beta2: need("beta2", &s.beta2)?,
+        epsilon: need("epsilon", &s.epsilon)?,
+        weight_decay: need("weight_decay", &s.weight_decay)?,
+    };
+    config.check().map_err(|detail| TrainError::setting("optimiser", detail))?;
+    Ok(config)
+}
+
+fn budget(s: &Settings) -> Result<Budget> {
+    match (s.steps, s.minutes) {
+        (Some(_), Some(_)) => Err(TrainError::setting("minutes", "steps are set too; choose one")),
+        (Some(steps), None) => Ok(Budget::Steps(at_least("steps", steps, 1)?)),
+        (None, Some(minutes)) => Ok(Budget::Minutes(positive("minutes", minutes)?)),
+        (None, None) => Err(TrainError::setting("steps", "it is missing; set steps or minutes")),
+    }
+}
+
+impl ObjectiveConfig {
+    fn check(s: &Settings) -> Result<Self> {
+        let tau = Annealed {
+            start: positive("tau", need("tau", &s.tau)?)?,
+            end: positive("tau_end", need("tau_end", &s.tau_end)?)?,
+        };
+        let skip = between("skip_below", f64::from(need("skip_below", &s.skip_below)?), 0.0, 0.1)?;
+        let cross = CrossOptions {
+            value_norm: need("value_norm", &s.value_norm)?,
+            path: CrossPath::Fast,
+            skip: Skip::Below(skip as f32),
+        };
+        let terms = need("loss", &s.loss)?;
+        Ok(match need("objective", &s.objective)? {
+            ObjectiveKind::Revela => {
+                Self::Revela { tau, terms, cross, query: need("query_text", &s.query_text)? }
+            }
+            ObjectiveKind::Contrastive => {
+                let least = between("crop_least", need("crop_least", &s.crop_least)?, 0.0, 1.0)?;
+                let most = between("crop_most", need("crop_most", &s.crop_most)?, least, 1.0)?;
+                Self::Contrastive { tau, crop: CropShare { least, most } }
+            }
+            ObjectiveKind::Lm => Self::Lm { neighbours: need("neighbours", &s.neighbours)?, terms, cross },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbatch::attention::ValueNorm;
+
+    fn settings() -> Settings {
+        Settings {
+            groups: Some("g.jsonl".into()),
+            out: Some("run".into()),
+            lm: Some("lm".into()),
+            retriever: Some("encoder".into()),
+            steps: Some(10),
+            ..Settings::default()
+        }
+    }
+
+    fn resolve(change: impl FnOnce(&mut Settings)) -> Result<RunConfig> {
+        let mut settings = settings();
+        change(&mut settings);
+        RunConfig::check(&SettingsFile::default().complete(&settings).unwrap())
+    }
+
+    #[test]
+    fn published_recipe_is_the_default() {
+        let config = resolve(|_| {}).unwrap();
+        let stage = &config.stages[0];
+        assert_eq!(stage.name, "revela");
+        let ObjectiveConfig::Revela { tau, terms, cross, query } = stage.objective else { panic!() };
+        assert_eq!(
+            (tau.start, tau.end, terms, query),
+            (1e-4, 1e-4, LossTerms::InBatch, QueryText::FirstHalf)
+        );
+        assert_eq!(cross.value_norm, ValueNorm::Mean);
+        assert_eq!((stage.schedule.peak, stage.schedule.warmup), (1e-4, 100));
+        assert_eq!(config.lora, None);
+    }
+
+    #[test]
+    fn impossible_settings_are_named() {
+        let message = |change: fn(&mut Settings)| resolve(change).unwrap_err().to_string();
+        assert!(message(|s| s.groups = None).contains("setting groups"));
+        assert!(message(|s| s.steps = None).contains("steps or minutes"));
+        assert!(message(|s| s.minutes = Some(1.0)).contains("choose one"));
+        assert!(message(|s| s.learning_rate = Some(-1.0)).contains("learning_rate"));
+        assert!(message(|s| s.tau = Some(0.0)).contains("setting tau"));
+        assert!(message(|s| s.batch_groups = Some(0)).contains("batch_groups"));
+        assert!(message(|s| s.beta2 = Some(1.0)).contains("beta2"));
+        assert!(message(|s| (s.adaptation, s.lora_r) = (Some(Adaptation::Lora), Some(0))).contains("lora"));
+        assert!(message(|s| s.retriever = None).contains("retriever_start"));
+        assert!(message(|s| (s.lm, s.objective) = (None, Some(ObjectiveKind::Lm))).contains("setting lm"));
+        assert!(
+            message(|s| (s.objective, s.crop_most) = (Some(ObjectiveKind::Contrastive), Some(0.1)))
+                .contains("crop_most")
+        );
+    }
+
+    #[test]
+    fn a_contrastive_stage_needs_no_language_model() {
+        resolve(|s| (s.lm, s.objective) = (None, Some(ObjectiveKind::Contrastive))).unwrap();
+    }
+
+    #[test]
+    fn annealing_is_geometric() {
+        let tau = Annealed { start: 0.1, end: 0.001 };
+        assert!((tau.at(0.5) - 0.01).abs() < 1e-12);
+        assert_eq!((tau.at(-1.0), tau.at(2.0)), (0.1, tau.at(1.0)));
+    }
+}
