@@ -13,7 +13,7 @@ use revela_model::config::{AttentionBias, DecoderConfig, Family, RopeScaling};
 use revela_model::decoder::{Decoder, TokenBatch};
 use revela_model::init::draw;
 use revela_model::kernels::AttentionShape;
-use revela_model::layers::{Mode, Run};
+use revela_model::layers::Run;
 use revela_model::params::count;
 use revela_model::pooling::Pooling;
 use revela_train::inbatch::attention::CrossOptions;
@@ -95,7 +95,7 @@ fn main() {
     let batch = TokenBatch::packed(&texts);
     let batch = RevelaBatch { lm: batch.clone(), passage: batch.clone(), query: batch };
     let activations = args.recompute.map_or(Activations::Keep, |chunks| Activations::Recompute { chunks });
-    let run = Run { mode: Mode::Train, ..Run::default() };
+    let run = Run::training(0);
     let options = RevelaOptions {
         tau: 0.05,
         embed: EmbedOptions { pooling: Pooling::Eos, activations, run },
@@ -111,7 +111,7 @@ fn main() {
     let mut loss = 0.0;
     for round in 0..args.steps + 2 {
         let start = Instant::now();
-        let result = step(&lm, &retriever, &batch, &options);
+        let (result, _) = step(&lm, &retriever, &batch, &options);
         let forward_backward = start.elapsed().as_secs_f64();
         loss = result.loss;
         lm = optimizers[0].step(lm, result.lm, 1e-4, 1.0);
@@ -133,15 +133,8 @@ fn main() {
         "system": "revela", "batch": args.batch, "len": args.len,
         "params_lm": count(&lm), "step_s_median": median, "step_s_min": times[0],
         "lm_tokens_per_s": (args.batch * args.len) as f64 / median,
-        "peak_bytes": peak_bytes(), "loss": loss, "recompute": args.recompute, "checkpointing": args.checkpointing,
+        "peak_bytes": revela_train::log::peak_memory(), "loss": loss, "recompute": args.recompute, "checkpointing": args.checkpointing,
         "params_retriever": retriever.num_params(),
     });
     println!("{line}");
-}
-
-/// The largest resident size of this process so far.
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kb| kb * 1024)
 }

@@ -27,6 +27,18 @@ pub struct Contract {
 }
 
 impl Contract {
+    /// The contract of a decoder that becomes a retriever: Revela's prefixes, and the tokenizer's end token
+    /// where it does not append one itself.
+    pub fn of_decoder(tokenizer: &TextTokenizer, max_length: usize, pooling: Pooling) -> Result<Self> {
+        Ok(Self {
+            query_prompt: "query: ".into(),
+            passage_prompt: "passage: ".into(),
+            max_length,
+            append: tokenizer.missing_end()?,
+            pooling,
+        })
+    }
+
     /// Put before texts of this kind.
     pub fn prompt(&self, kind: TextKind) -> &str {
         match kind {

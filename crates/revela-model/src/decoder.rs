@@ -240,6 +240,7 @@ impl Decoder {
     /// Prepares a batch.
     pub fn frame(&self, packing: &Arc<Packing>, run: Run) -> Frame {
         let device = self.device().inner();
+        let run = run.from_row(packing.first_row());
         let table = Arc::new(RopeTable::new(packing.longest(), &self.config.rope_frequencies()));
         Frame {
             packing: packing.clone(),
@@ -257,6 +258,6 @@ impl Decoder {
         for layer in &self.layers {
             x = layer.forward(x, &frame);
         }
-        self.norm.forward(x, run)
+        self.norm.forward(x, frame.run)
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use revela_base::artifact::{ArtifactWriter, IfExists};
 use revela_base::seed::Seed;
@@ -28,6 +28,9 @@ pub struct Lora {
     scale: f64,
     #[module(skip)]
     dropout: f64,
+    /// Tells the layers' dropout apart.
+    #[module(skip)]
+    stream: u64,
 }
 
 /// The linear layers of a decoder that can carry an adapter, by their Hugging Face names.
@@ -81,12 +84,14 @@ impl LoraConfig {
 
 impl Lora {
     pub(crate) fn forward(&self, x: Tensor<2>, run: Run) -> Tensor<2> {
-        let x = if run.mode == Mode::Train && self.dropout > 0.0 {
-            let kept = 1.0 - self.dropout;
-            let mask = Tensor::<2>::random(x.dims(), Distribution::Bernoulli(kept), &x.device().inner());
-            x * mask.mul_scalar(1.0 / kept)
-        } else {
-            x
+        let x = match run.mode {
+            Mode::Train(dropout) if self.dropout > 0.0 => {
+                let [rows, columns] = x.dims();
+                let mask = dropout.mask(self.stream, rows, columns, 1.0 - self.dropout);
+                let mask = TensorData::new(mask, [rows, columns]);
+                x.clone() * Tensor::<2>::from_data(mask, &x.device().inner()).cast(x.dtype())
+            }
+            _ => x,
         };
         let inner = run.kernels.linear(x, self.a.val());
         run.kernels.linear(inner, self.b.val()).mul_scalar(self.scale)
@@ -123,6 +128,7 @@ fn fresh(linear: &Linear, config: &LoraConfig, seed: Seed, device: &Device) -> L
         b: Param::from_tensor(lift(Tensor::zeros([outputs, config.r], &device.clone().inner()), device)),
         scale: config.alpha / config.r as f64,
         dropout: config.dropout,
+        stream: seed.0,
     }
 }
 
@@ -247,11 +253,11 @@ mod tests {
     fn a_fresh_adapter_changes_nothing_and_a_merged_one_is_the_same() {
         let device = Device::flex();
         let fresh = attach(base(&device), &config(), Seed(2), &device);
-        assert_eq!(hidden(&fresh, Mode::Train), hidden(&base(&device), Mode::Infer));
+        assert_eq!(hidden(&fresh, Run::training(1).mode), hidden(&base(&device), Mode::Infer));
         let adapted = adapted(&device);
         let with = hidden(&adapted, Mode::Infer);
         assert_ne!(with, hidden(&base(&device), Mode::Infer));
-        assert_ne!(with, hidden(&adapted, Mode::Train), "dropout applies in training");
+        assert_ne!(with, hidden(&adapted, Run::training(1).mode), "dropout applies in training");
         let merged = merge(adapted);
         assert_eq!(named(&merged).len(), named(&base(&device)).len());
         for (a, b) in with.iter().zip(hidden(&merged, Mode::Infer)) {

@@ -11,12 +11,13 @@ use std::sync::Arc;
 pub struct Packing {
     starts: Vec<usize>,
     keys: Vec<usize>,
+    first_row: usize,
 }
 
 impl Packing {
     /// Sequences of these lengths without padding.
     pub fn packed(lengths: &[usize]) -> Arc<Self> {
-        Arc::new(Self { starts: starts(lengths.iter().copied()), keys: lengths.to_vec() })
+        Arc::new(Self { starts: starts(lengths.iter().copied()), keys: lengths.to_vec(), first_row: 0 })
     }
 
     /// Sequences of these lengths, padded on the right to the longest.
@@ -27,13 +28,19 @@ impl Packing {
     /// Sequences of these lengths, padded on the right to `rows` rows, or to the longest if that is more.
     pub fn padded_to(rows: usize, lengths: &[usize]) -> Arc<Self> {
         let rows = lengths.iter().copied().fold(rows, usize::max);
-        Arc::new(Self { starts: starts(lengths.iter().map(|_| rows)), keys: lengths.to_vec() })
+        Arc::new(Self { starts: starts(lengths.iter().map(|_| rows)), keys: lengths.to_vec(), first_row: 0 })
     }
 
     /// Some of the sequences, with the padding they have.
     pub fn range(&self, sequences: std::ops::Range<usize>) -> Arc<Self> {
+        let first_row = self.first_row + self.starts[sequences.start];
         let starts = starts(sequences.clone().map(|i| self.rows(i)));
-        Arc::new(Self { starts, keys: self.keys[sequences].to_vec() })
+        Arc::new(Self { starts, keys: self.keys[sequences].to_vec(), first_row })
+    }
+
+    /// Where these rows begin in the batch that they were cut out of.
+    pub fn first_row(&self) -> usize {
+        self.first_row
     }
 
     /// Number of sequences.
@@ -108,6 +115,8 @@ mod tests {
         assert_eq!(packed.positions().collect::<Vec<_>>(), [0, 1, 0, 1, 2]);
         let padded = Packing::padded(&[2, 3]);
         assert_eq!((padded.starts(), padded.uniform(), padded.keys(0)), (&[0, 3, 6][..], Some(3), 2));
+        let tail = padded.range(1..2);
+        assert_eq!((tail.starts(), tail.first_row(), tail.keys(0)), (&[0, 3][..], 3, 3));
         assert_eq!(padded.last_rows().collect::<Vec<_>>(), [1, 5]);
     }
 }

@@ -148,3 +148,26 @@ fn restore<const D: usize>(parameter: Parameter) -> Tensor<D> {
         Parameter::Matrix(tensor) => Tensor::from_bridge(tensor.into_bridge()),
     }
 }
+
+/// Decides by name which parameters are trained; gradients of the others are not computed.
+pub fn set_trained<M: Module>(module: M, trained: impl Fn(&str) -> bool) -> M {
+    struct Train<F> {
+        path: Vec<String>,
+        trained: F,
+    }
+    impl<F: Fn(&str) -> bool> ModuleMapper for Train<F> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let trained = (self.trained)(&self.path.join("."));
+            param.set_require_grad(trained)
+        }
+
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+    }
+    module.map(&mut Train { path: Vec::new(), trained })
+}

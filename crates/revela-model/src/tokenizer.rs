@@ -139,6 +139,14 @@ impl TextTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// An end-of-text token that exists but is not appended by the tokenizer itself, under the names that
+    /// decoders give it.
+    pub fn missing_end(&self) -> Result<Option<u32>> {
+        const NAMES: [&str; 5] = [EOS, "</s>", "<|end_of_text|>", "<|endoftext|>", "<|im_end|>"];
+        let Some(id) = NAMES.iter().find_map(|name| self.id(name)) else { return Ok(None) };
+        Ok((self.encode("a")?.last() != Some(&id)).then_some(id))
+    }
+
     /// Text of ids, without special tokens.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.inner.decode(ids, true).map_err(|e| self.wrong(e.to_string()))

@@ -140,8 +140,21 @@ impl Weights {
     ///
     /// # Errors
     /// Names all parameters without a tensor, all tensors without a parameter, or the shape that differs.
-    pub fn fill<M: Module>(mut self, module: M, precision: Precision, device: &Device) -> Result<M> {
-        self.check_names(&module)?;
+    pub fn fill<M: Module>(self, module: M, precision: Precision, device: &Device) -> Result<M> {
+        self.check_names(&module, |_| true)?;
+        self.put(module, precision, device)
+    }
+
+    /// Like [`fill`](Self::fill), but leaves parameters alone whose tensors are not there.
+    ///
+    /// # Errors
+    /// As for `fill`, without the missing ones.
+    pub fn fill_some<M: Module>(self, module: M, precision: Precision, device: &Device) -> Result<M> {
+        self.check_names(&module, |_| false)?;
+        self.put(module, precision, device)
+    }
+
+    fn put<M: Module>(mut self, module: M, precision: Precision, device: &Device) -> Result<M> {
         let mut misfit = None;
         let module = map_named(module, &mut |name, parameter| match self.tensors.remove(name) {
             Some(stored) if stored.shape == parameter.shape() => stored.parameter(precision, device),
@@ -161,10 +174,13 @@ impl Weights {
         }
     }
 
-    fn check_names<M: Module>(&self, module: &M) -> Result<()> {
+    fn check_names<M: Module>(&self, module: &M, needed: impl Fn(&str) -> bool) -> Result<()> {
         let wanted: Vec<String> = named(module).into_iter().map(|(name, _)| name).collect();
-        let missing: Vec<&str> =
-            wanted.iter().map(String::as_str).filter(|name| !self.tensors.contains_key(*name)).collect();
+        let missing: Vec<&str> = wanted
+            .iter()
+            .map(String::as_str)
+            .filter(|n| needed(n) && !self.tensors.contains_key(*n))
+            .collect();
         let extra: Vec<&str> = self.names().filter(|name| !wanted.iter().any(|w| w == name)).collect();
         let mut parts = Vec::new();
         if !missing.is_empty() {

@@ -13,7 +13,7 @@ use revela_model::causal_lm::CausalLm;
 use revela_model::config::DecoderConfig;
 use revela_model::decoder::{Decoder, TokenBatch};
 use revela_model::kernels::Kernels;
-use revela_model::layers::{Mode, Run};
+use revela_model::layers::Run;
 use revela_model::params::named;
 use revela_model::pooling::Pooling;
 use revela_model::weights::{Precision, Weights};
@@ -243,7 +243,7 @@ fn check(dir: &Path, run: Run, path: CrossPath, device: &Device) {
 #[test]
 fn fast_path() {
     for dir in cases() {
-        let run = Run { kernels: Kernels::Fused, mode: Mode::Train };
+        let run = Run { kernels: Kernels::Fused, ..Run::training(0) };
         check(&dir, run, CrossPath::Fast, &Device::flex().autodiff());
     }
 }
@@ -251,7 +251,7 @@ fn fast_path() {
 #[test]
 fn plain_path() {
     for dir in cases() {
-        let run = Run { kernels: Kernels::Composed, mode: Mode::Train };
+        let run = Run { kernels: Kernels::Composed, ..Run::training(0) };
         check(&dir, run, CrossPath::Materialised, &Device::flex().autodiff());
     }
 }
@@ -262,7 +262,7 @@ fn training_step() {
     for dir in cases() {
         let case: Case = serde_json::from_slice(&std::fs::read(dir.join("case.json")).unwrap()).unwrap();
         let expected = Weights::read_file(&dir.join("expected.safetensors")).unwrap();
-        let run = Run { kernels: Kernels::Fused, mode: Mode::Train };
+        let run = Run { kernels: Kernels::Fused, ..Run::training(0) };
         let skip = CrossOptions::default().skip;
         let devices = [Device::flex().autodiff(), Device::flex().autodiff().gradient_checkpointing()];
         let ways = [1, 3, 100].map(|chunks| Activations::Recompute { chunks });
@@ -271,7 +271,7 @@ fn training_step() {
         {
             let m = models(&dir, device);
             let options = options(&case, run, CrossPath::Fast, skip, activations);
-            let result = step(&m.lm, &m.retriever, &m.batch, &options);
+            let (result, _) = step(&m.lm, &m.retriever, &m.batch, &options);
             let place = format!("{} ({activations:?})", dir.file_name().unwrap().to_string_lossy());
             assert!((result.loss - case.loss).abs() / case.loss < TOLERANCE, "{place}: loss {}", result.loss);
             let mut got = Quantities(Vec::new());

@@ -12,6 +12,10 @@ use revela_model::layers::Run;
 
 use super::attention::{CrossOptions, CrossShape, cross_attention};
 
+/// The streams' dropout.
+const FIRST: u64 = 101;
+const SECOND: u64 = 102;
+
 /// What is wanted of the first stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstStream {
@@ -38,7 +42,7 @@ pub fn first_stream(
     wanted: FirstStream,
     run: Run,
 ) -> (Vec<KeysValues>, Option<Tensor<2>>) {
-    let frame = decoder.frame(&batch.packing, run);
+    let frame = decoder.frame(&batch.packing, run.tagged(FIRST));
     let mut x = decoder.embed_tokens.forward(&batch.ids);
     let mut kept = Vec::with_capacity(decoder.layers.len());
     for (depth, layer) in decoder.layers.iter().enumerate() {
@@ -74,7 +78,7 @@ pub fn second_stream(
     options: CrossOptions,
     run: Run,
 ) -> Tensor<2> {
-    let frame = decoder.frame(&readers.packing, run);
+    let frame = decoder.frame(&readers.packing, run.tagged(SECOND));
     let shape =
         CrossShape { readers: readers.packing.clone(), chunks: chunks.packing.clone(), heads: frame.shape };
     let mut x = decoder.embed_tokens.forward(&readers.ids);

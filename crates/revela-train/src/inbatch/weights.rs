@@ -22,13 +22,6 @@ pub fn inbatch_weights(query: Tensor<2>, passage: Tensor<2>, tau: f64) -> InBatc
     InBatchWeights { similarity, weights: activation::softmax(scores, 1) }
 }
 
-/// Uniform weights over the other chunks: what the language model is warmed up with.
-pub fn uniform_weights(batch: usize, like: &Tensor<2>) -> Tensor<2> {
-    let others = batch.saturating_sub(1).max(1) as f32;
-    let numbers = (0..batch * batch).map(|at| if at / batch == at % batch { 0.0 } else { 1.0 / others });
-    Tensor::from_data(TensorData::new(numbers.collect::<Vec<f32>>(), [batch, batch]), &like.device().inner())
-}
-
 fn diagonal(batch: usize, like: &Tensor<2>) -> Tensor<2, Bool> {
     let own = (0..batch * batch).map(|at| at / batch == at % batch).collect::<Vec<bool>>();
     Tensor::from_data(TensorData::new(own, [batch, batch]), &like.device())
@@ -41,6 +34,22 @@ pub fn entropy(weights: &Tensor<2>) -> f64 {
     let rows = weights.dims()[0].max(1) as f64;
     let terms = data.as_slice::<f32>().unwrap_or_default().iter().map(|&w| f64::from(w));
     -terms.filter(|w| *w > 0.0).map(|w| w * w.ln()).sum::<f64>() / rows
+}
+
+/// Mean share of a row's weight that stays in its group, where the batch holds groups of this size one
+/// after another. NaN where the batch is one group.
+pub fn related_share(weights: &Tensor<2>, group_size: usize) -> f64 {
+    let chunks = weights.dims()[0];
+    if group_size >= chunks || group_size == 0 {
+        return f64::NAN;
+    }
+    let data = weights.clone().into_data().convert::<f32>();
+    let rows = data.as_slice::<f32>().unwrap_or_default().chunks(chunks).enumerate();
+    let own = rows.map(|(i, row)| {
+        let first = i / group_size * group_size;
+        row[first..(first + group_size).min(chunks)].iter().map(|&w| f64::from(w)).sum::<f64>()
+    });
+    own.sum::<f64>() / chunks as f64
 }
 
 #[cfg(test)]
@@ -60,6 +69,15 @@ mod tests {
         }
         assert!(rows[1] > rows[2], "the nearer passage weighs more");
         assert!(entropy(&w) < 2.0_f64.ln());
-        assert!((entropy(&uniform_weights(3, &e)) - 2.0_f64.ln()).abs() < 1e-6);
+        let uniform = Tensor::<2>::from_floats([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]], &device);
+        assert!((entropy(&uniform) - 2.0_f64.ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn share_of_the_own_group() {
+        let w = [[0.0, 0.75, 0.25, 0.0], [1.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.5], [0.0, 1.0, 0.0, 0.0]];
+        let w = Tensor::<2>::from_floats(w, &Device::flex());
+        assert!((related_share(&w, 2) - (0.75 + 1.0 + 0.5 + 0.0) / 4.0).abs() < 1e-6);
+        assert!(related_share(&w, 4).is_nan());
     }
 }

@@ -45,17 +45,17 @@ impl<'a, const N: usize> Embeddings<'a, N> {
         let like = retriever.norm.weight.val().unsqueeze::<2>();
         let (leaves, graphs) = match options.activations {
             Activations::Keep => {
-                let graphs = texts.map(|texts| embed(retriever, texts, &options));
+                let graphs = tagged(texts, options).map(|(texts, options)| embed(retriever, texts, &options));
                 (graphs.clone().map(|vectors| leaf(vectors.inner(), &like)), Some(graphs))
             }
             Activations::Recompute { chunks } => {
                 let plain = retriever.valid();
-                let all = |texts: &TokenBatch| {
+                let all = |(texts, options): (&TokenBatch, EmbedOptions)| {
                     let parts = pieces(texts.packing.sequences(), chunks);
                     let parts = parts.map(|range| embed(&plain, &texts.range(range), &options));
                     leaf(Tensor::cat(parts.collect(), 0), &like)
                 };
-                (texts.map(all), None)
+                (tagged(texts, options).map(all), None)
             }
         };
         Self { retriever, texts, options, leaves, graphs }
@@ -75,13 +75,25 @@ impl<'a, const N: usize> Embeddings<'a, N> {
             return GradientSet::default();
         };
         let mut sum = GradientSet::default();
-        for (texts, gradient) in self.texts.into_iter().zip(gradients) {
+        for ((texts, options), gradient) in tagged(self.texts, self.options).into_iter().zip(gradients) {
             for range in pieces(texts.packing.sequences(), chunks) {
                 let part = gradient.clone().narrow(0, range.start, range.len());
-                let vectors = embed(self.retriever, &texts.range(range), &self.options);
+                let vectors = embed(self.retriever, &texts.range(range), &options);
                 sum.add(GradientSet::take(self.retriever, &mut surrogate(vectors, &part).backward()));
             }
         }
         sum
     }
+}
+
+/// Each batch with dropout of its own.
+fn tagged<const N: usize>(
+    texts: [&TokenBatch; N],
+    options: EmbedOptions,
+) -> [(&TokenBatch, EmbedOptions); N] {
+    let mut tag = 0;
+    texts.map(|texts| {
+        tag += 1;
+        (texts, EmbedOptions { run: options.run.tagged(tag), ..options })
+    })
 }

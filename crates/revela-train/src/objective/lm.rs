@@ -60,7 +60,7 @@ mod tests {
     use burn::tensor::Device;
     use revela_base::seed::Seed;
     use revela_model::init::draw;
-    use revela_model::layers::{Mode, Run};
+    use revela_model::layers::Run;
     use revela_model::testing::tiny_config;
 
     use crate::inbatch::attention::CrossOptions;
@@ -78,7 +78,7 @@ mod tests {
             plain: PlainLoss::Compute,
             cross: CrossOptions::default(),
             activations: Activations::Keep,
-            run: Run { mode: Mode::Train, ..Run::default() },
+            run: Run::training(0),
         }
     }
 

@@ -26,6 +26,18 @@ pub struct StepResult {
     pub numbers: Vec<(&'static str, f64)>,
 }
 
+impl StepResult {
+    /// Adds another batch's; the caller divides.
+    pub fn add(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.lm.add(other.lm);
+        self.retriever.add(other.retriever);
+        for ((_, sum), (_, value)) in self.numbers.iter_mut().zip(other.numbers) {
+            *sum += value;
+        }
+    }
+}
+
 /// Whether activations are kept for the backward pass or computed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activations {

@@ -1,0 +1,220 @@
+//! The two models of a run, and how chunks become their token batches.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use rayon::prelude::*;
+use revela_base::embed::TextKind;
+use revela_model::causal_lm::CausalLm;
+use revela_model::contract::Contract;
+use revela_model::decoder::{Decoder, TokenBatch};
+use revela_model::encoder::Encoder;
+use revela_model::language_model::LanguageModel;
+use revela_model::lora::{self, LoraConfig};
+use revela_model::op::runs_on;
+use revela_model::params::{map_named, set_trained};
+use revela_model::pooling::Pooling;
+use revela_model::tokenizer::TextTokenizer;
+use revela_model::weights::Precision;
+
+use crate::config::{RunConfig, StageConfig};
+use crate::error::{Result, TrainError};
+use crate::settings::{Frozen, QueryText, RetrieverStart};
+
+/// The language model's side.
+#[derive(Debug, Clone)]
+pub struct LanguageSide {
+    /// The model, with autodiff.
+    pub lm: CausalLm,
+    /// Its tokenizer.
+    pub tokenizer: TextTokenizer,
+}
+
+/// The retriever's side.
+#[derive(Debug, Clone)]
+pub struct RetrieverSide {
+    /// The model, with autodiff.
+    pub decoder: Decoder,
+    /// Its tokenizer.
+    pub tokenizer: TextTokenizer,
+    /// How texts become its vectors.
+    pub contract: Contract,
+}
+
+/// What is trained.
+#[derive(Debug, Clone)]
+pub struct Models {
+    /// Where there is one.
+    pub lm: Option<LanguageSide>,
+    /// Where there is one.
+    pub retriever: Option<RetrieverSide>,
+    config: Arc<RunConfig>,
+    device: Device,
+}
+
+impl Models {
+    /// Opens the models that a run begins with, on a device with autodiff.
+    pub fn open(config: &Arc<RunConfig>) -> Result<Self> {
+        let plain = config.device.open()?;
+        let device = plain.clone().autodiff();
+        let mut models = Self { lm: None, retriever: None, config: config.clone(), device };
+        if let Some(dir) = &config.lm {
+            models.lm = Some(models.open_lm(dir)?);
+        }
+        if let Some(dir) = &config.retriever {
+            let encoder = Encoder::open(dir, config.precision, &models.device)?;
+            let decoder = models.adapt(encoder.decoder, "retriever");
+            let contract = models.override_contract(encoder.contract);
+            models.retriever = Some(RetrieverSide { decoder, tokenizer: encoder.tokenizer, contract });
+        }
+        Ok(models)
+    }
+
+    fn open_lm(&self, dir: &Path) -> Result<LanguageSide> {
+        let LanguageModel { mut lm, tokenizer } =
+            LanguageModel::open(dir, self.config.precision, &self.device)?;
+        if self.config.lora.is_some() {
+            lm = lm.no_grad();
+            lm.model = self.adapt(lm.model, "lm");
+        }
+        Ok(LanguageSide { lm, tokenizer })
+    }
+
+    /// Attaches adapters where the run trains with them.
+    fn adapt(&self, decoder: Decoder, name: &str) -> Decoder {
+        match &self.config.lora {
+            Some(lora) => {
+                lora::attach(decoder, lora, self.config.seed.derive("lora").derive(name), &self.device)
+            }
+            None => decoder,
+        }
+    }
+
+    fn override_contract(&self, mut contract: Contract) -> Contract {
+        contract.max_length = self.config.max_length.unwrap_or(contract.max_length);
+        contract.pooling = self.config.pooling.unwrap_or(contract.pooling);
+        contract
+    }
+
+    /// The adapters' settings, where the run trains with them.
+    pub fn lora(&self) -> Option<&LoraConfig> {
+        self.config.lora.as_ref()
+    }
+
+    /// The device with its autodiff context.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// How numbers are kept.
+    pub fn precision(&self) -> Precision {
+        self.config.precision
+    }
+
+    /// Makes the retriever a copy of the language model's decoder, if the stage wants that.
+    pub fn begin(&mut self, stage: &StageConfig) -> Result<()> {
+        if stage.retriever_start == RetrieverStart::Keep {
+            return Ok(());
+        }
+        let side = self.lm.as_ref().ok_or_else(|| TrainError::setting("lm", "a copy of it is asked for"))?;
+        let plain = lora::merge(side.lm.model.clone()).valid();
+        // Parameters of their own: a clone would share its leaves with the language model.
+        let copy = map_named(plain, &mut |_, parameter| parameter.lift(&self.device));
+        let copy = set_trained(copy, |_| true);
+        let contract = Contract::of_decoder(&side.tokenizer, self.config.lm_max_length, Pooling::Eos)?;
+        let (tokenizer, contract) = (side.tokenizer.clone(), self.override_contract(contract));
+        self.retriever = Some(RetrieverSide { decoder: self.adapt(copy, "retriever"), tokenizer, contract });
+        Ok(())
+    }
+
+    /// Lets gradients flow into what a stage trains, and into nothing else.
+    pub fn set_trained(&mut self, stage: &StageConfig) {
+        let adapters = self.config.lora.is_some();
+        let wanted = move |on: bool| move |name: &str| on && (!adapters || name.contains(".lora."));
+        let lm = stage.objective.uses_lm() && stage.frozen != Frozen::Lm;
+        let retriever = stage.objective.uses_retriever() && stage.frozen != Frozen::Retriever;
+        if let Some(side) = self.lm.take() {
+            self.lm = Some(LanguageSide { lm: set_trained(side.lm, wanted(lm)), ..side });
+        }
+        if let Some(side) = self.retriever.take() {
+            let decoder = set_trained(side.decoder, wanted(retriever));
+            self.retriever = Some(RetrieverSide { decoder, ..side });
+        }
+    }
+
+    /// The language model's side.
+    ///
+    /// # Errors
+    /// When the run has none; the configuration was checked, so that is a damaged checkpoint.
+    pub fn lm(&self) -> Result<&LanguageSide> {
+        self.lm.as_ref().ok_or_else(|| TrainError::setting("lm", "the run has no language model"))
+    }
+
+    /// The retriever's side.
+    ///
+    /// # Errors
+    /// As for [`lm`](Self::lm).
+    pub fn retriever(&self) -> Result<&RetrieverSide> {
+        self.retriever.as_ref().ok_or_else(|| TrainError::setting("retriever", "the run has no retriever"))
+    }
+
+    /// Chunks for the language model.
+    pub fn lm_batch<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<TokenBatch> {
+        let tokenizer = &self.lm()?.tokenizer;
+        let end = tokenizer.missing_end()?;
+        let longest = self.config.lm_max_length;
+        let ids = texts
+            .par_iter()
+            .map(|text| {
+                let mut ids = tokenizer.encode(text.as_ref())?;
+                ids.extend(end);
+                ids.truncate(longest);
+                Ok(ids)
+            })
+            .collect::<revela_model::Result<Vec<_>>>()?;
+        Ok(self.batch(&ids))
+    }
+
+    /// Texts for the retriever.
+    pub fn retriever_batch<S: AsRef<str> + Sync>(&self, kind: TextKind, texts: &[S]) -> Result<TokenBatch> {
+        let side = self.retriever()?;
+        let encode = |text: &S| side.contract.encode(&side.tokenizer, kind, text.as_ref());
+        let ids = texts.par_iter().map(encode).collect::<revela_model::Result<Vec<_>>>()?;
+        Ok(self.batch(&ids))
+    }
+
+    /// Chunks as the retriever's queries.
+    pub fn query_batch<S: AsRef<str> + Sync>(&self, query: QueryText, texts: &[S]) -> Result<TokenBatch> {
+        if query == QueryText::Whole {
+            return self.retriever_batch(TextKind::Query, texts);
+        }
+        let side = self.retriever()?;
+        let encode = |text: &S| side.contract.encode_first_half(&side.tokenizer, text.as_ref());
+        let ids = texts.par_iter().map(encode).collect::<revela_model::Result<Vec<_>>>()?;
+        Ok(self.batch(&ids))
+    }
+
+    /// Packed where kernels take packed batches, padded elsewhere.
+    fn batch(&self, ids: &[Vec<u32>]) -> TokenBatch {
+        let packed = self.config.precision == Precision::F32
+            && runs_on(&burn::tensor::Tensor::<1>::zeros([1], &self.device.clone().inner()));
+        if packed { TokenBatch::packed(ids) } else { TokenBatch::padded(ids, 0) }
+    }
+
+    /// The retriever as it is now, for use: without autodiff, adapters merged.
+    pub fn encoder(&self) -> Result<Encoder> {
+        let side = self.retriever()?;
+        let decoder = lora::merge(side.decoder.valid());
+        Ok(Encoder::new(decoder, side.tokenizer.clone(), side.contract.clone())?)
+    }
+
+    /// The language model as it is now, for use.
+    pub fn language_model(&self) -> Result<LanguageModel> {
+        let side = self.lm()?;
+        let mut lm = side.lm.valid();
+        lm.model = lora::merge(lm.model);
+        Ok(LanguageModel::new(lm, side.tokenizer.clone())?)
+    }
+}

@@ -1,0 +1,95 @@
+//! One batch through a stage's objective.
+
+use revela_base::embed::TextKind;
+use revela_base::seed::Seed;
+use revela_model::layers::Run;
+use revela_text::ChunkGroup;
+
+use crate::config::{ObjectiveConfig, StageConfig};
+use crate::error::Result;
+use crate::inbatch::weights::{entropy, related_share};
+use crate::models::Models;
+use crate::objective::contrastive::{self, ContrastiveOptions, CropPairs, crop};
+use crate::objective::embedding::EmbedOptions;
+use crate::objective::language::{LanguageOptions, LossTerms, PlainLoss};
+use crate::objective::revela::{self, RevelaBatch, RevelaOptions};
+use crate::objective::{StepResult, lm};
+
+/// Where in a stage a batch stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Everything random in the batch comes from this.
+    pub seed: Seed,
+    /// Part of the stage that is done, 0 to 1.
+    pub part: f64,
+}
+
+/// A batch's result, and the tokens that went through the models.
+pub struct BatchResult {
+    /// Losses and gradients.
+    pub result: StepResult,
+    /// Tokens of all models' batches.
+    pub tokens: usize,
+}
+
+/// Runs a batch of groups.
+pub fn run(stage: &StageConfig, models: &Models, groups: &[ChunkGroup], place: Place) -> Result<BatchResult> {
+    let texts: Vec<&str> = groups.iter().flat_map(|g| g.chunks.iter().map(|c| c.text.as_str())).collect();
+    let group_size = groups.first().map_or(1, |g| g.chunks.len());
+    let run = Run::training(place.seed.derive("dropout").0);
+    match stage.objective {
+        ObjectiveConfig::Revela { tau, terms, cross, query } => {
+            let batch = RevelaBatch {
+                lm: models.lm_batch(&texts)?,
+                passage: models.retriever_batch(TextKind::Passage, &texts)?,
+                query: models.query_batch(query, &texts)?,
+            };
+            let options = RevelaOptions {
+                tau: tau.at(place.part),
+                embed: embed_options(stage, models, run)?,
+                language: language_options(stage, terms, cross, run),
+            };
+            let tokens = batch.lm.ids.len() + batch.passage.ids.len() + batch.query.ids.len();
+            let (mut result, w) =
+                revela::step(&models.lm()?.lm, &models.retriever()?.decoder, &batch, &options);
+            result.numbers.push(("tau", options.tau));
+            result.numbers.push(("weights_entropy", entropy(&w)));
+            result.numbers.push(("weights_related", related_share(&w, group_size)));
+            Ok(BatchResult { result, tokens })
+        }
+        ObjectiveConfig::Contrastive { tau, crop: share } => {
+            let mut stream = place.seed.stream("crops");
+            let mut crops = || texts.iter().map(|text| crop(text, share, &mut stream)).collect::<Vec<_>>();
+            let (queries, passages) = (crops(), crops());
+            let pairs = CropPairs {
+                query: models.retriever_batch(TextKind::Query, &queries)?,
+                passage: models.retriever_batch(TextKind::Passage, &passages)?,
+            };
+            let options =
+                ContrastiveOptions { tau: tau.at(place.part), embed: embed_options(stage, models, run)? };
+            let tokens = pairs.query.ids.len() + pairs.passage.ids.len();
+            let mut result = contrastive::step(&models.retriever()?.decoder, &pairs, &options);
+            result.numbers.push(("tau", options.tau));
+            Ok(BatchResult { result, tokens })
+        }
+        ObjectiveConfig::Lm { neighbours, terms, cross } => {
+            let batch = models.lm_batch(&texts)?;
+            let options = language_options(stage, terms, cross, run);
+            let result = lm::step(&models.lm()?.lm, &batch, group_size, neighbours, &options);
+            Ok(BatchResult { result, tokens: batch.ids.len() })
+        }
+    }
+}
+
+fn embed_options(stage: &StageConfig, models: &Models, run: Run) -> Result<EmbedOptions> {
+    Ok(EmbedOptions { pooling: models.retriever()?.contract.pooling, activations: stage.activations, run })
+}
+
+fn language_options(
+    stage: &StageConfig,
+    terms: LossTerms,
+    cross: crate::inbatch::attention::CrossOptions,
+    run: Run,
+) -> LanguageOptions {
+    LanguageOptions { terms, plain: PlainLoss::Compute, cross, activations: stage.activations, run }
+}
