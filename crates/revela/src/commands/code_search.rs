@@ -49,10 +49,9 @@ pub(crate) fn run(args: &CodeSearchArgs, context: &Context) -> Result<()> {
     let config = CodeSearchConfig {
         queries: args.queries,
         functions: args.functions,
-        seed: Seed(args.seed),
         ..CodeSearchConfig::default()
     };
-    let mut builder = CodeSearchBuilder::new(config)?;
+    let mut builder = CodeSearchBuilder::new(config, Seed(args.seed))?;
     let task = context.progress.task("functions", "documents", None);
     for document in Documents::open(source)? {
         context.interrupt.check()?;

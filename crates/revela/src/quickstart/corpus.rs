@@ -84,6 +84,11 @@ impl Corpus {
         self.parts.iter().map(String::as_str)
     }
 
+    /// Whether each part is a folder at the corpus's top.
+    pub(crate) fn parts_are_folders(&self) -> bool {
+        self.depth == 1 && self.parts.len() >= PARTS
+    }
+
     /// Shows every document of the wanted parts, in an order that `seed` fixes, until the amount is reached.
     pub(crate) fn visit(
         &self,

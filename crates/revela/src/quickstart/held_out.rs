@@ -68,9 +68,13 @@ pub(crate) fn write(
     seed: Seed,
     context: &Context,
 ) -> Result<()> {
-    let config =
-        CodeSearchConfig { queries: size.queries, functions: size.passages, seed, ..Default::default() };
-    let mut functions = CodeSearchBuilder::new(config)?;
+    let config = CodeSearchConfig {
+        queries: size.queries,
+        functions: size.passages,
+        per_group: if corpus.parts_are_folders() { CodeSearchConfig::default().per_group } else { 1.0 },
+        ..CodeSearchConfig::default()
+    };
+    let mut functions = CodeSearchBuilder::new(config, seed)?;
     let chunker = Chunker::new(ChunkerConfig::default(), None)?;
     let mut prose: Vec<Chunk> = Vec::new();
     let task = context.progress.task("held-out documents", "documents", None);
