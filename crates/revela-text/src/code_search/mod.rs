@@ -40,7 +40,7 @@ pub struct CodeQuery {
     /// The function's id with a `?` behind it. (Evaluation tools drop results that have their query's
     /// own id.)
     pub id: String,
-    /// The first sentence of the function's doc comment.
+    /// The first sentence of the function's doc comment, without the function's name at its beginning.
     pub text: String,
     /// The only relevant function, as an index into [`CodeSearch::functions`].
     pub function: usize,
@@ -130,7 +130,7 @@ impl CodeSearchBuilder {
         if let Some(reason) = self.reason_against(&function) {
             return self.leave_out(reason);
         }
-        let query = match self.query(&function.doc) {
+        let query = match self.query(document, &function) {
             Ok(query) => Some(query),
             Err(reason) => {
                 self.leave_out(reason);
@@ -159,8 +159,12 @@ impl CodeSearchBuilder {
     }
 
     /// The query that a doc comment gives, as far as it can be judged by itself.
-    fn query(&self, doc: &str) -> Result<String, LeftOut> {
-        let sentence = first_sentence(doc).ok_or(LeftOut::NoSentence)?;
+    fn query(&self, document: &Document, function: &Function) -> Result<String, LeftOut> {
+        let sentence = first_sentence(&function.doc).ok_or(LeftOut::NoSentence)?;
+        let sentence = match document.format {
+            Format::Code(language) => select::without_name(&sentence, &function.name, language).to_owned(),
+            _ => sentence,
+        };
         let words = sentence.split(' ').filter(|w| w.contains(char::is_alphanumeric)).count();
         if words < self.config.min_query_words {
             Err(LeftOut::ShortQuery)

@@ -106,6 +106,12 @@ fn declared(node: Node<'_>) -> Option<Node<'_>> {
     }
 }
 
+/// Without words before the name, which are macros and types that the C grammars took for part of it.
+pub(super) fn without_macros(name: &str) -> &str {
+    let name = name.trim();
+    if name.contains("operator") { name } else { name.rsplit(char::is_whitespace).next().unwrap_or(name) }
+}
+
 /// Whether a Rust attribute says that its item is for tests alone: `#[test]`, `#[tokio::test]`,
 /// `#[bench]`, `#[cfg(test)]`.
 pub(super) fn marks_test(attribute: &str) -> bool {

@@ -137,7 +137,7 @@ impl Finder<'_> {
     }
 
     fn function(&mut self, outer: &Outer<'_>, name: Node<'_>, body: Node<'_>, role: Role) {
-        let name = self.slice(name).trim().to_owned();
+        let name = kind::without_macros(self.slice(name)).to_owned();
         if name.is_empty() {
             return;
         }

@@ -285,6 +285,15 @@ namespace n {
 }
 
 #[test]
+fn macros_before_a_c_function_are_no_part_of_its_name() {
+    let text = "/** Does. */\nAPI_PUBLIC uint32_t _cross(int a) {\n  return a;\n}\n";
+    let found = found(Language::Cpp, text);
+    assert_eq!((found.len(), found[0].0.as_str(), found[0].1.as_str()), (1, "_cross", "Does."));
+    assert_eq!(kind::without_macros("uint32_t _cross"), "_cross");
+    assert_eq!(kind::without_macros("A::operator bool"), "A::operator bool");
+}
+
+#[test]
 fn c_sharp() {
     let text = "\
 class A {
