@@ -12,7 +12,9 @@ fn prepared() -> Place {
     place.code("code", 12);
     place.succeed("data chunk --input code --out chunks.jsonl --size 40");
     place.succeed("data group --chunks chunks.jsonl --out groups.jsonl --group-size 4");
-    place.succeed("model new --chunks chunks.jsonl --out lm --vocabulary 600 --hidden 32 --layers 1 --heads 2");
+    place.succeed(
+        "model new --chunks chunks.jsonl --out lm --vocabulary 600 --hidden 32 --layers 1 --heads 2",
+    );
     place
 }
 
@@ -22,7 +24,8 @@ const TRAIN: &str = "train --groups groups.jsonl --lm lm --retriever-start lm --
 fn from_text_to_a_measured_retriever() {
     let place = prepared();
     place.succeed("data code-search --input code --out collection --queries 60");
-    let printed = place.succeed(&format!("{TRAIN} --out run --steps 4 --eval-data collection --eval-split test"));
+    let printed =
+        place.succeed(&format!("{TRAIN} --out run --steps 4 --eval-data collection --eval-split test"));
     assert!(printed.contains("tau = 0.1") && printed.contains("best held-out score"), "{printed}");
     let dense = place.succeed("eval --data collection --encoder run/best");
     assert!(dense.contains("ndcg@10"), "{dense}");
@@ -71,7 +74,9 @@ fn damaged_models_are_named() {
     std::fs::remove_file(place.path("lm/revela.json")).unwrap();
     place.fail(&format!("{TRAIN} --out run --steps 2"), &["lm"]);
     std::fs::write(&weights, &bytes).unwrap();
-    place.succeed("model new --chunks chunks.jsonl --out large --vocabulary 700 --hidden 32 --layers 1 --heads 2");
+    place.succeed(
+        "model new --chunks chunks.jsonl --out large --vocabulary 700 --hidden 32 --layers 1 --heads 2",
+    );
     std::fs::copy(place.path("large/tokenizer.json"), place.path("lm/tokenizer.json")).unwrap();
     place.fail(&format!("{TRAIN} --out run --steps 2"), &["tokenizer"]);
 }
@@ -103,7 +108,8 @@ fn an_interrupted_run_goes_on_and_a_full_disk_loses_nothing() {
     assert!(!full.status.success());
     assert!(text(&full.stderr).contains("error:"), "{}", text(&full.stderr));
     place.succeed("train --resume run");
-    let weights = |run: &str| std::fs::read(place.path(run).join("stages/revela/encoder/model.safetensors")).unwrap();
+    let weights =
+        |run: &str| std::fs::read(place.path(run).join("stages/revela/encoder/model.safetensors")).unwrap();
     assert!(weights("run") == weights("straight"), "a resumed run equals a straight one");
 }
 

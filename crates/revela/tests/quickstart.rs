@@ -33,7 +33,8 @@ fn quickstart_stops_goes_on_and_reports() {
     }
     assert!(report["dataset"]["queries"].as_u64().unwrap() >= 50);
     assert!(report["seconds"]["total"].as_f64().unwrap() > 0.0);
-    for file in ["report.html", "curves/held-out.svg", "curves/revela-loss.svg", "encoder/model.safetensors"] {
+    for file in ["report.html", "curves/held-out.svg", "curves/revela-loss.svg", "encoder/model.safetensors"]
+    {
         assert!(place.path("result").join(file).exists(), "{file}");
     }
 

@@ -46,11 +46,8 @@ pub(crate) fn run(args: &CodeSearchArgs, context: &Context) -> Result<()> {
     };
     let mut source = SourceConfig::new(&args.input, kind);
     source.bad_input = if args.skip_bad { BadInput::Skip } else { BadInput::Fail };
-    let config = CodeSearchConfig {
-        queries: args.queries,
-        functions: args.functions,
-        ..CodeSearchConfig::default()
-    };
+    let config =
+        CodeSearchConfig { queries: args.queries, functions: args.functions, ..CodeSearchConfig::default() };
     let mut builder = CodeSearchBuilder::new(config, Seed(args.seed))?;
     let task = context.progress.task("functions", "documents", None);
     for document in Documents::open(source)? {
@@ -63,6 +60,11 @@ pub(crate) fn run(args: &CodeSearchArgs, context: &Context) -> Result<()> {
     let name = args.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let what = "first sentence of a function's doc comment -> the function without it";
     let info = test_collection::write(&args.out, &args.split, &name, what, &passages)?;
-    say(format_args!("{} queries over {} functions in {}", info.queries, info.documents, args.out.display()))?;
+    say(format_args!(
+        "{} queries over {} functions in {}",
+        info.queries,
+        info.documents,
+        args.out.display()
+    ))?;
     Ok(())
 }

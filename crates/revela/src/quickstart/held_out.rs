@@ -8,7 +8,8 @@ use anyhow::{Result, bail};
 use revela_base::progress::Progress;
 use revela_base::seed::Seed;
 use revela_text::{
-    Chunk, Chunker, ChunkerConfig, CodeSearchBuilder, CodeSearchConfig, Document, Format, split_groups,
+    Chunk, Chunker, ChunkerConfig, CodeSearchBuilder, CodeSearchConfig, Document, Format, TextError,
+    split_groups,
 };
 
 use super::cloze;
@@ -88,7 +89,12 @@ pub(crate) fn write(
         Ok(())
     })?;
     drop(task);
-    let code = test_collection::of_code(functions.finish()?);
+    let code = match functions.finish() {
+        Ok(found) => test_collection::of_code(found),
+        // A corpus of prose.
+        Err(TextError::NoQueries { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
     let prose = cloze::passages(prose, size.passages, size.queries, seed);
     let (kind, passages) = better(code, prose);
     if test_collection::queries(&passages) < LEAST_QUERIES {

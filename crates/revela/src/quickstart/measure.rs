@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use indexmap::IndexMap;
 use revela_base::embed::Embedder;
-use revela_base::progress::Progress;
 use revela_eval::EvalResult;
 use revela_eval::metrics::{Evaluation, Metric};
 use revela_index::bm25::Analyser;
