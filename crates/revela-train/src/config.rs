@@ -12,12 +12,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Result, TrainError};
 use crate::inbatch::attention::{CrossOptions, CrossPath, Skip};
 use crate::objective::Activations;
-use crate::objective::contrastive::CropShare;
+use crate::objective::contrastive::CropOptions;
 use crate::objective::language::LossTerms;
 use crate::objective::lm::Neighbours;
 use crate::optim::AdamWConfig;
 use crate::schedule::Schedule;
-use crate::settings::{Adaptation, Frozen, ObjectiveKind, QueryText, RetrieverStart, Settings, SettingsFile};
+use crate::settings::{
+    Adaptation, Frozen, Negatives, ObjectiveKind, QueryText, RetrieverStart, Settings, SettingsFile,
+};
 
 /// What all stages share.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,8 +149,10 @@ pub enum ObjectiveConfig {
     Contrastive {
         /// Temperature.
         tau: Annealed,
-        /// Length of the crops.
-        crop: CropShare,
+        /// The crops.
+        crop: CropOptions,
+        /// Who repels whom.
+        negatives: Negatives,
     },
     /// Next-token prediction.
     Lm {
@@ -386,7 +390,9 @@ impl ObjectiveConfig {
             ObjectiveKind::Contrastive => {
                 let least = between("crop_least", need("crop_least", &s.crop_least)?, 0.0, 1.0)?;
                 let most = between("crop_most", need("crop_most", &s.crop_most)?, least, 1.0)?;
-                Self::Contrastive { tau, crop: CropShare { least, most } }
+                let overlap = need("crop_overlap", &s.crop_overlap)?;
+                let negatives = need("negatives", &s.negatives)?;
+                Self::Contrastive { tau, crop: CropOptions { least, most, overlap }, negatives }
             }
             ObjectiveKind::Lm => Self::Lm { neighbours: need("neighbours", &s.neighbours)?, terms, cross },
         })

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TrainError};
 use crate::inbatch::attention::ValueNorm;
+use crate::objective::contrastive::Overlap;
 use crate::objective::language::LossTerms;
 use crate::objective::lm::Neighbours;
 use crate::optim::AdamWConfig;
@@ -64,6 +65,17 @@ pub enum Frozen {
     Lm,
     /// The retriever.
     Retriever,
+}
+
+/// Which chunks repel each other in the contrastive objective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Negatives {
+    /// One chunk from each of many groups: unrelated ones.
+    #[default]
+    Spread,
+    /// Whole groups, whose related chunks are hard negatives.
+    Group,
 }
 
 /// What the retriever is at the beginning of a stage.
@@ -167,6 +179,13 @@ settings! {
         crop_least: f64,
         /// Largest share of a chunk's words in a crop [default: 0.6]
         crop_most: f64,
+        /// Whether the two crops of a chunk may overlap: any or none [default: any]
+        #[arg(value_parser = parse_overlap)]
+        crop_overlap: Overlap,
+        /// Which chunks repel each other in the contrastive objective: spread (one from each of many groups, so
+        /// that they are unrelated) or group (whole groups) [default: spread]
+        #[arg(value_enum)]
+        negatives: Negatives,
         /// Which models keep their weights [default: none]
         #[arg(value_enum)]
         frozen: Frozen,
@@ -283,6 +302,8 @@ impl Settings {
         self.skip_below.get_or_insert(1e-6);
         self.crop_least.get_or_insert(0.2);
         self.crop_most.get_or_insert(0.6);
+        self.crop_overlap.get_or_insert_default();
+        self.negatives.get_or_insert_default();
         self.frozen.get_or_insert_default();
         self.batch_groups.get_or_insert(1);
         self.accumulate.get_or_insert(1);
@@ -331,6 +352,10 @@ fn parse_loss_terms(text: &str) -> std::result::Result<LossTerms, String> {
 
 fn parse_neighbours(text: &str) -> std::result::Result<Neighbours, String> {
     parse_word(text, "group or none")
+}
+
+fn parse_overlap(text: &str) -> std::result::Result<Overlap, String> {
+    parse_word(text, "any or none")
 }
 
 /// A configuration file: settings of all stages, and the stages' own.

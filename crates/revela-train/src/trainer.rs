@@ -4,24 +4,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rand::RngExt;
 use revela_base::artifact::IfExists;
 use revela_base::checksum::Checksum;
 use revela_base::file::{DirLock, FileError, create_dir, write_atomic};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::{Progress, Task};
+use revela_base::seed::Seed;
 use revela_model::encoder::Encoder;
 use revela_model::lora::{self, AdapterKind};
 use revela_text::{ChunkGroup, GroupFile};
 
 use crate::checkpoint::{self, Best, Checkpoint, Optimizers, State};
-use crate::config::{Budget, RunConfig, StageConfig};
+use crate::config::{Budget, ObjectiveConfig, RunConfig, StageConfig};
 use crate::error::{Result, TrainError};
 use crate::gradients::GradientSet;
 use crate::log::{EvaluationRecord, Log, Record, StepRecord, finite, peak_memory};
 use crate::models::{LanguageSide, Models, RetrieverSide};
 use crate::objective::StepResult;
 use crate::order::GroupOrder;
-use crate::settings::SettingsFile;
+use crate::settings::{Negatives, SettingsFile};
 use crate::step::{self, Place};
 
 /// The checked configuration's name in a run's folder.
@@ -261,8 +263,8 @@ impl<'a> Trainer<'a> {
         let mut sum: Option<StepResult> = None;
         let (mut tokens, mut chunks) = (0, Vec::new());
         for _ in 0..stage.accumulate {
-            let groups = self.next_groups(stage.batch_groups)?;
             let seed = self.config.seed.derive("batch").derive(&self.state.position.to_string());
+            let groups = self.next_batch(stage, seed)?;
             let batch = step::run(stage, &self.models, &groups, Place { seed, part })?;
             tokens += batch.tokens;
             chunks.extend(groups.into_iter().flat_map(|g| g.chunks).map(|c| c.id.to_string()));
@@ -296,6 +298,24 @@ impl<'a> Trainer<'a> {
         self.state.seconds += seconds;
         task.remark(&format!("loss {loss:.3}"));
         self.log_step(stage, loss, rate, &numbers, norms, tokens as f64 / seconds)
+    }
+
+    /// The groups of a batch; for spread negatives they are made up anew, of one chunk from each of as many
+    /// groups as the batch has chunks.
+    fn next_batch(&mut self, stage: &StageConfig, seed: Seed) -> Result<Vec<ChunkGroup>> {
+        let spread =
+            matches!(stage.objective, ObjectiveConfig::Contrastive { negatives: Negatives::Spread, .. });
+        if !spread {
+            return self.next_groups(stage.batch_groups);
+        }
+        let size = self.groups.header().group_size;
+        let mut stream = seed.stream("spread");
+        let mut chunks = Vec::new();
+        for mut group in self.next_groups(stage.batch_groups * size)? {
+            let member = stream.random_range(0..size);
+            chunks.extend((member < group.chunks.len()).then(|| group.chunks.swap_remove(member)));
+        }
+        Ok(chunks.chunks(size).map(|chunks| ChunkGroup { chunks: chunks.to_vec() }).collect())
     }
 
     fn next_groups(&mut self, count: usize) -> Result<Vec<ChunkGroup>> {
