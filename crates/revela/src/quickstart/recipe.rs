@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use revela_model::pooling::Pooling;
 use revela_model::tokenizer::Cut;
+use revela_train::choices::{ObjectiveKind, RetrieverStart};
 use revela_train::objective::contrastive::Overlap;
-use revela_train::settings::{ObjectiveKind, RetrieverStart, Settings, SettingsFile, StageSettings};
+use revela_train::settings::{Settings, SettingsFile, StageSettings};
 
 use super::held_out::{self, Size};
 use crate::commands::model::Shape;
