@@ -54,6 +54,7 @@
 compile_error!("shards are little-endian and read in place, so big-endian machines are not supported");
 
 pub mod bm25;
+mod codes;
 pub mod collection;
 mod dense;
 mod distance;
@@ -62,6 +63,7 @@ mod filter;
 pub mod flat;
 pub mod fusion;
 pub mod grouping;
+mod hnsw;
 mod metric;
 mod mmap;
 mod passage;
@@ -77,6 +79,7 @@ pub use collection::{Collection, CollectionBuilder, Duplicates};
 pub use distance::instruction_set;
 pub use error::{Error, RowProblem};
 pub use filter::Filter;
+pub use hnsw::{GraphOptions, InsertOrder};
 pub use metric::Metric;
 pub use passage::Passage;
 pub use query::{Hit, Mode, Query, QueryInput};

@@ -11,13 +11,13 @@ use revela_base::seed::Seed;
 use serde::{Deserialize, Serialize};
 
 use super::Collection;
-use super::manifest::{BuildParameters, Dtype, Manifest, Settings, TextSpace, VectorSpace};
+use super::manifest::{BuildParameters, Manifest, Settings, TextSpace, VectorSpace};
 use super::sink::Sink;
 use crate::bm25::Analyser;
 use crate::error::Error;
 use crate::metric::Metric;
 use crate::passage::Passage;
-use crate::vectors::{RowBlock, RowReader};
+use crate::vectors::{Dtype, RowBlock, RowReader};
 
 /// Passages that are embedded and written together.
 const BLOCK: usize = 512;

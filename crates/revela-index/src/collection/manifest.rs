@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bm25::Analyser;
 use crate::metric::Metric;
+use crate::vectors::Dtype;
 
 pub(super) const FORMAT: &str = "revela.collection";
 const VERSION: u32 = 1;
@@ -33,15 +34,6 @@ pub struct VectorSpace {
     pub metric: Metric,
     /// Fingerprint of the encoder that made them; nothing for vectors that came from elsewhere.
     pub encoder: Option<Checksum>,
-}
-
-/// Type of stored numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Dtype {
-    /// 32-bit floating point.
-    F32,
 }
 
 /// The texts of a collection.

@@ -27,9 +27,10 @@ use crate::error::Error;
 use crate::passage::Passage;
 use manifest::Manifest;
 
+pub use crate::vectors::Dtype;
 pub use builder::{CollectionBuilder, Duplicates};
 pub(crate) use handle::ShardHandle;
-pub use manifest::{BuildParameters, Dtype, TextSpace, VectorSpace};
+pub use manifest::{BuildParameters, TextSpace, VectorSpace};
 
 /// How often opening is tried again when a writer was faster.
 const ATTEMPTS: usize = 10;

@@ -14,6 +14,7 @@ mod jsonl;
 pub mod npy;
 mod reader;
 mod safetensors;
+mod stored;
 
 use rayon::prelude::*;
 
@@ -23,6 +24,8 @@ pub use fvecs::write as write_fvecs;
 pub use jsonl::write as write_jsonl;
 pub use reader::{RowBlock, RowReader};
 pub use safetensors::write as write_safetensors;
+pub use stored::Dtype;
+pub(crate) use stored::StoredRows;
 
 /// Squared lengths below this have no reliable direction in f32.
 const SMALLEST_SQUARE: f64 = 1e-30;
