@@ -7,9 +7,9 @@ use revela_base::embed::{Embedder, TextKind};
 
 use crate::bm25::{self, Snippet};
 use crate::collection::Collection;
-use crate::dense::{self, DenseQuery, Place, Ranked};
 use crate::error::Error;
 use crate::fusion::{Fusion, Ranking};
+use crate::nearest::{self, NearestQuery, Place, Ranked};
 use crate::passage::Passage;
 use crate::query::{Hit, Mode, Query, QueryInput};
 use crate::rowset::RowSet;
@@ -189,12 +189,17 @@ impl Searcher {
         let (mut queries, mut asking) = (Vec::new(), Vec::new());
         for (number, plan) in plans.iter().enumerate() {
             if let Some(vector) = &plan.vector {
-                queries.push(DenseQuery { vector, k: plan.depth(), filter: plan.filter.as_deref() });
+                queries.push(NearestQuery {
+                    vector,
+                    k: plan.depth(),
+                    effort: plan.query.effort,
+                    filter: plan.filter.as_deref(),
+                });
                 asking.push(number);
             }
         }
         let mut rankings = vec![Vec::new(); plans.len()];
-        for (number, found) in asking.into_iter().zip(dense::rank(&self.collection, &queries)?) {
+        for (number, found) in asking.into_iter().zip(nearest::rank(&self.collection, &queries)?) {
             if let Some(ranking) = rankings.get_mut(number) {
                 *ranking = found;
             }

@@ -16,8 +16,9 @@ use super::sink::Sink;
 use crate::bm25::Analyser;
 use crate::error::Error;
 use crate::metric::Metric;
+use crate::options::VectorOptions;
 use crate::passage::Passage;
-use crate::vectors::{Dtype, RowBlock, RowReader};
+use crate::vectors::{RowBlock, RowReader};
 
 /// Passages that are embedded and written together.
 const BLOCK: usize = 512;
@@ -48,6 +49,7 @@ pub struct CollectionBuilder {
     duplicates: Duplicates,
     chunker: Option<serde_json::Value>,
     seed: Seed,
+    vectors: VectorOptions,
 }
 
 impl CollectionBuilder {
@@ -62,6 +64,7 @@ impl CollectionBuilder {
             duplicates: Duplicates::Refuse,
             chunker: None,
             seed: Seed(0),
+            vectors: VectorOptions::default(),
         }
     }
 
@@ -100,6 +103,13 @@ impl CollectionBuilder {
         self
     }
 
+    /// How vectors are stored and made quick to search.
+    #[must_use]
+    pub fn vectors(mut self, options: VectorOptions) -> Self {
+        self.vectors = options;
+        self
+    }
+
     /// Fixes everything that is drawn at random.
     #[must_use]
     pub fn seed(mut self, seed: Seed) -> Self {
@@ -128,7 +138,7 @@ impl CollectionBuilder {
             None => None,
         };
         let texts = Some(TextSpace { analyser: self.analyser });
-        self.fill(vectors, texts, |sink| {
+        self.fill(vectors, texts, progress, interrupt, |sink| {
             let task = progress.task("index", "passages", None);
             let mut passages = passages.into_iter();
             loop {
@@ -157,7 +167,7 @@ impl CollectionBuilder {
     ) -> Result<Collection, Error> {
         let space = self.space(rows.dim(), None)?;
         let total = rows.rows();
-        self.fill(Some(space), None, |sink| {
+        self.fill(Some(space), None, progress, interrupt, |sink| {
             let task = progress.task("index", "vectors", total);
             let mut block = RowBlock::default();
             let mut done = 0;
@@ -177,7 +187,11 @@ impl CollectionBuilder {
 
     fn space(&self, dim: usize, encoder: Option<Checksum>) -> Result<VectorSpace, Error> {
         match u32::try_from(dim) {
-            Ok(dim) if dim > 0 => Ok(VectorSpace { dim, dtype: Dtype::F32, metric: self.metric, encoder }),
+            Ok(dim) if dim > 0 => {
+                self.vectors.check(dim)?;
+                let dtype = self.vectors.dtype;
+                Ok(VectorSpace { dim, dtype, metric: self.metric, encoder })
+            }
             _ => Err(Error::Option {
                 option: "dimension",
                 value: dim.to_string(),
@@ -191,6 +205,8 @@ impl CollectionBuilder {
         &self,
         vectors: Option<VectorSpace>,
         texts: Option<TextSpace>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
         push: impl FnOnce(&mut Sink<'_>) -> Result<(), Error>,
     ) -> Result<Collection, Error> {
         if self.shard_rows == 0 {
@@ -208,11 +224,11 @@ impl CollectionBuilder {
             vectors,
             texts,
             chunker: self.chunker.clone(),
-            build: BuildParameters { shard_rows: self.shard_rows, seed: self.seed },
+            build: BuildParameters { shard_rows: self.shard_rows, seed: self.seed, vectors: self.vectors },
         };
         let manifest = Manifest { settings, shards: Vec::new() };
         let filled = || -> Result<(), Error> {
-            let mut sink = Sink::new(&self.path, manifest, self.duplicates)?;
+            let mut sink = Sink::new(&self.path, manifest, self.duplicates, progress, interrupt)?;
             push(&mut sink)?;
             Ok(sink.finish()?.publish(&self.path)?)
         }();

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bm25::Analyser;
 use crate::metric::Metric;
+use crate::options::VectorOptions;
 use crate::vectors::Dtype;
 
 pub(super) const FORMAT: &str = "revela.collection";
@@ -52,6 +53,8 @@ pub struct BuildParameters {
     pub shard_rows: u32,
     /// Fixes everything that is drawn at random.
     pub seed: Seed,
+    /// How vectors are made quick to search.
+    pub vectors: VectorOptions,
 }
 
 /// What holds for the whole collection.

@@ -189,7 +189,7 @@ impl Collection {
     pub fn vector(&self, id: &str) -> Result<Option<Vec<f32>>, Error> {
         let Some((number, row)) = self.find(id)? else { return Ok(None) };
         let rows = self.shards.get(number as usize).and_then(|shard| shard.shard().rows());
-        Ok(rows.and_then(|rows| rows.get(row as usize)).map(<[f32]>::to_vec))
+        Ok(rows.and_then(|rows| rows.get(row)))
     }
 
     /// Refuses an encoder that did not make the vectors.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use revela_base::artifact::FileEntry;
 use revela_base::checksum::Checksum;
 use revela_base::file::{FileError, sync_dir};
+use revela_base::interrupt::Interrupt;
+use revela_base::progress::Progress;
 
 use super::builder::Duplicates;
 use super::handle::ShardHandle;
@@ -24,6 +26,8 @@ pub(super) struct Sink<'a> {
     dir: &'a Path,
     manifest: Manifest,
     duplicates: Duplicates,
+    progress: &'a dyn Progress,
+    interrupt: &'a Interrupt,
     /// The shards of the manifest.
     closed: Vec<ShardHandle>,
     /// Rows of closed shards that a later row with the same id replaces, by shard.
@@ -43,10 +47,17 @@ struct OpenShard {
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(dir: &'a Path, manifest: Manifest, duplicates: Duplicates) -> Result<Self, Error> {
+    pub(super) fn new(
+        dir: &'a Path,
+        manifest: Manifest,
+        duplicates: Duplicates,
+        progress: &'a dyn Progress,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self, Error> {
         let open = |entry| ShardHandle::open(dir, &manifest.settings, entry);
         let closed = manifest.shards.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { dir, manifest, duplicates, closed, replaced: BTreeMap::new(), open: None, rows: 0 })
+        let replaced = BTreeMap::new();
+        Ok(Self { dir, manifest, duplicates, progress, interrupt, closed, replaced, open: None, rows: 0 })
     }
 
     /// Adds rows: one passage each (only the id counts in a collection without texts), and the numbers
@@ -56,6 +67,7 @@ impl<'a> Sink<'a> {
             Some(space) => {
                 let dim = space.dim as usize;
                 space.metric.prepare("the vectors", self.rows, dim, &mut data)?;
+                space.dtype.round("the vectors", self.rows, dim, &mut data)?;
                 dim
             }
             None => 0,
@@ -115,7 +127,7 @@ impl<'a> Sink<'a> {
 
     fn close(&mut self) -> Result<(), Error> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let entry = open.close(self.dir, &self.manifest)?;
+        let entry = open.close(self.dir, &self.manifest, self.progress, self.interrupt)?;
         self.closed.push(ShardHandle::open(self.dir, &self.manifest.settings, &entry)?);
         self.manifest.shards.push(entry);
         Ok(())
@@ -187,8 +199,16 @@ impl OpenShard {
         Ok(())
     }
 
-    fn close(self, dir: &Path, manifest: &Manifest) -> Result<ShardEntry, Error> {
+    fn close(
+        self,
+        dir: &Path,
+        manifest: &Manifest,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<ShardEntry, Error> {
         let settings = &manifest.settings;
+        let options = settings.build.vectors;
+        let vectors = self.vectors.as_ref().map(|rows| options.prepare(rows.view(), progress, interrupt));
         let texts = match self.texts {
             None => None,
             Some(texts) => {
@@ -198,7 +218,7 @@ impl OpenShard {
         };
         let input = ShardInput {
             metric: settings.vectors.as_ref().map_or(Metric::Cosine, |space| space.metric),
-            rows: self.vectors.as_ref().map(Vectors::view),
+            vectors: vectors.transpose()?,
             ids: &self.ids,
             seed: settings.build.seed.derive(&self.name).0,
             encoder: settings.vectors.as_ref().and_then(|space| space.encoder),

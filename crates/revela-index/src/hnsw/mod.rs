@@ -13,5 +13,6 @@ mod search;
 
 pub(crate) use build::build;
 pub use build::{GraphOptions, InsertOrder};
-pub(crate) use graph::{Graph, GraphView, UpperNode};
+pub(crate) use graph::{Graph, GraphView};
+pub(crate) use pool::MOST_NODES;
 pub(crate) use search::{Scorer, Walk};

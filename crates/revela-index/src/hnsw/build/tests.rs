@@ -9,12 +9,13 @@ use crate::hnsw::{Scorer, Walk};
 use crate::topk::{Scored, TopK};
 use crate::vectors::Vectors;
 
-/// Points around a few centres, of length 1.
+/// Points around a few centres, which are always the same, of length 1.
 pub(crate) fn clusters(count: usize, dim: usize, seed: u64) -> Vectors {
-    let mut stream = Seed(seed).stream("clusters");
-    let mut number = || stream.random_range(-1.0f32..1.0);
-    let centres: Vec<f32> = (0..20 * dim).map(|_| number()).collect();
-    let data = (0..count * dim).map(|at| centres[(at / dim * 7 % 20) * dim + at % dim] + number()).collect();
+    let mut centres = Seed(0).stream("centres");
+    let centres: Vec<f32> = (0..20 * dim).map(|_| centres.random_range(-1.0f32..1.0)).collect();
+    let mut noise = Seed(seed).stream("noise");
+    let mut noise = || 0.7 * noise.random_range(-1.0f32..1.0);
+    let data = (0..count * dim).map(|at| centres[(at / dim * 7 % 20) * dim + at % dim] + noise()).collect();
     let mut vectors = Vectors::new("clusters", dim, data).unwrap();
     vectors.normalise("clusters").unwrap();
     vectors
