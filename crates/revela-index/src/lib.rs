@@ -53,23 +53,27 @@
 #[cfg(target_endian = "big")]
 compile_error!("shards are little-endian and read in place, so big-endian machines are not supported");
 
+pub mod bench;
 pub mod bm25;
 mod codes;
 pub mod collection;
 mod distance;
 mod error;
 mod exact;
+pub mod export;
 mod filter;
 pub mod flat;
 pub mod fusion;
 pub mod grouping;
 mod hnsw;
+pub mod info;
 mod metric;
 mod mmap;
 mod nearest;
 mod options;
 mod passage;
 mod query;
+mod rows;
 mod rowset;
 mod searcher;
 mod shard;
@@ -77,7 +81,7 @@ pub mod testing;
 pub mod topk;
 pub mod vectors;
 
-pub use collection::{Collection, CollectionBuilder, Duplicates};
+pub use collection::{Collection, CollectionBuilder, CollectionWriter, Duplicates};
 pub use distance::instruction_set;
 pub use error::{Error, RowProblem};
 pub use filter::Filter;
@@ -87,4 +91,5 @@ pub use nearest::Effort;
 pub use options::{Coding, Structure, VectorOptions};
 pub use passage::Passage;
 pub use query::{Hit, Mode, Query, QueryInput};
+pub use rows::{RowSearcher, search_rows};
 pub use searcher::Searcher;

@@ -173,15 +173,7 @@ impl Searcher {
     }
 
     fn check_vector(&self, number: usize, vector: &mut [f32]) -> Result<(), Error> {
-        let Some(space) = self.collection.vectors() else { return Ok(()) };
-        if vector.len() != space.dim as usize {
-            return Err(Error::Dimension {
-                what: format!("query {number}"),
-                expected: space.dim as usize,
-                found: vector.len(),
-            });
-        }
-        space.metric.prepare("the queries", number as u64, vector.len(), vector)
+        self.collection.vectors().map_or(Ok(()), |space| space.prepare_query(number, vector))
     }
 
     /// The dense ranking of each plan that wants one; empty for the others.

@@ -25,6 +25,9 @@ pub(crate) const CODE_BIAS: u8 = 128;
 /// Rows of codes are padded to a multiple of this with the code for zero.
 pub(crate) const CODE_BLOCK: usize = 64;
 
+/// Compares a query with the given rows of a matrix.
+type Gather<Q, T, O> = fn(&[Q], &[T], &[u32], &mut [O]);
+
 /// The functions of one instruction set. Both vectors must have the same length; if they don't, the
 /// rest of the longer one is ignored. Codes come in whole blocks of [`CODE_BLOCK`]; what is left over
 /// is ignored.
@@ -41,13 +44,13 @@ pub(crate) struct Kernels {
     pub(crate) dot_codes: fn(&[u8], &[u8]) -> i32,
     /// Dot products of a signed query with rows of codes *as they are stored*, that is, too large by
     /// [`CODE_BIAS`] times the sum of the query.
-    pub(crate) gather_codes: fn(&[i8], &[u8], &[u32], &mut [i32]),
+    pub(crate) gather_codes: Gather<i8, u8, i32>,
     /// The same for successive rows, from the first one of the codes.
     pub(crate) scan_codes: fn(&[i8], &[u8], &mut [i32]),
     /// Dot products of a query with rows of f32.
-    pub(crate) gather: fn(&[f32], &[f32], &[u32], &mut [f32]),
+    pub(crate) gather: Gather<f32, f32, f32>,
     /// Dot products of a query with rows of f16, given by their bits.
-    pub(crate) gather_f16: fn(&[f32], &[u16], &[u32], &mut [f32]),
+    pub(crate) gather_f16: Gather<f32, u16, f32>,
 }
 
 /// What this machine runs best.

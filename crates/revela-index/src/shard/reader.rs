@@ -43,7 +43,7 @@ impl Shard {
             return Err(self.damaged("it has no ids"));
         }
         let upper = [(Section::UpperNodes, 8), (Section::UpperLinks, 4)];
-        if upper.iter().any(|&(section, size)| self.bytes(section).len() % size != 0) {
+        if upper.iter().any(|&(section, size)| !self.bytes(section).len().is_multiple_of(size)) {
             return Err(self.damaged("its upper levels end within a number"));
         }
         Ok(())

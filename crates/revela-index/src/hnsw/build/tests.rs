@@ -54,7 +54,7 @@ fn recall(graph: &Graph, vectors: &Vectors, queries: &Vectors, ef: usize, keep: 
     let mut walk = Walk::default();
     let mut hits = 0;
     for query in queries.view().iter() {
-        let wanted = |row: u32| keep.is_none_or(|modulus| row % modulus == 0);
+        let wanted = |row: u32| keep.is_none_or(|modulus| row.is_multiple_of(modulus));
         match keep {
             None => walk.search(graph.view(), &mut Exact(vectors, query), ef),
             Some(_) => {
