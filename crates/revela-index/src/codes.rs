@@ -15,6 +15,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::distance::{CODE_BIAS, CODE_BLOCK, kernels};
+use crate::hnsw::Scorer;
 use crate::vectors::Rows;
 
 /// The largest code.
@@ -178,6 +179,14 @@ pub(crate) struct CodedQuery {
 }
 
 impl CodedQuery {
+    /// Asks with a row's own codes. Scores are only good for ranking.
+    pub(crate) fn fill_from(&mut self, codes: &CodesView<'_>, row: u32) {
+        self.code.clear();
+        self.code.extend(codes.row(row).iter().map(|&code| (code ^ CODE_BIAS) as i8));
+        self.bias = i32::from(CODE_BIAS) * self.code.iter().map(|&x| i32::from(x)).sum::<i32>();
+        (self.scale, self.error, self.length, self.rounding) = (codes.scale(row), 0.0, 0.0, 0.0);
+    }
+
     pub(crate) fn fill(&mut self, query: &[f32]) {
         self.code.clear();
         self.code.resize(stride(query.len()), 0);
@@ -186,6 +195,20 @@ impl CodedQuery {
         self.bias = i32::from(CODE_BIAS) * self.code.iter().map(|&x| i32::from(x)).sum::<i32>();
         (self.scale, self.error, self.length) = (scale, error, length(query));
         self.rounding = 2.0 * f32::EPSILON * query.len() as f32 * self.length;
+    }
+}
+
+/// Compares a query with rows by their codes.
+pub(crate) struct Coded<'a> {
+    pub(crate) codes: CodesView<'a>,
+    pub(crate) query: &'a CodedQuery,
+    pub(crate) raw: &'a mut Vec<i32>,
+}
+
+impl Scorer for Coded<'_> {
+    #[inline]
+    fn scores(&mut self, rows: &[u32], out: &mut [f32]) {
+        self.codes.scores(self.query, rows, self.raw, out);
     }
 }
 
@@ -215,6 +238,10 @@ mod tests {
             let mut query = CodedQuery::default();
             let ids: Vec<u32> = (0..rows.len() as u32).collect();
             for (number, vector) in rows.view().iter().enumerate() {
+                query.fill_from(&view, number as u32);
+                let (mut raw, mut own) = (vec![0], [0.0]);
+                view.scores(&query, &[number as u32], &mut raw, &mut own);
+                prop_assert!((own[0] - view.dot(number as u32, number as u32)).abs() <= 1e-6 * own[0]);
                 query.fill(vector);
                 let mut raw = vec![0; rows.len()];
                 let mut scanned = Vec::new();

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::codes::{CodedQuery, CodesView};
+use crate::codes::{Coded, CodedQuery, CodesView};
 use crate::collection::{Collection, ShardHandle};
 use crate::error::Error;
 use crate::exact::{self, ExactScratch};
@@ -211,20 +211,6 @@ fn search_graph(
 /// Of so many candidates that the codes rank best, the full vectors decide.
 fn rescored(k: usize) -> usize {
     k.saturating_add(k.max(20))
-}
-
-/// Compares codes.
-struct Coded<'a> {
-    codes: CodesView<'a>,
-    query: &'a CodedQuery,
-    raw: &'a mut Vec<i32>,
-}
-
-impl Scorer for Coded<'_> {
-    #[inline]
-    fn scores(&mut self, rows: &[u32], out: &mut [f32]) {
-        self.codes.scores(self.query, rows, self.raw, out);
-    }
 }
 
 /// Compares full vectors.

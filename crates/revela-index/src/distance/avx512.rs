@@ -124,16 +124,26 @@ fn sum_f32(sums: [__m512; 4]) -> f32 {
 #[target_feature(enable = "avx512f,avx512vnni")]
 #[inline]
 fn dot_query(codes: &[u8], query: &[i8]) -> i32 {
-    let (blocks_a, _) = codes.as_chunks::<CODE_BLOCK>();
-    let (blocks_b, _) = query.as_chunks::<CODE_BLOCK>();
-    let mut sums = [_mm512_setzero_si512(); 2];
-    for (i, (a, b)) in blocks_a.iter().zip(blocks_b).enumerate() {
-        // SAFETY: both blocks have 64 bytes.
-        let (x, y) =
-            unsafe { (_mm512_loadu_si512(a.as_ptr().cast()), _mm512_loadu_si512(b.as_ptr().cast())) };
-        sums[i % 2] = _mm512_dpbusd_epi32(sums[i % 2], x, y);
+    let (pairs_a, rest_a) = codes.as_chunks::<{ 2 * CODE_BLOCK }>();
+    let (pairs_b, rest_b) = query.as_chunks::<{ 2 * CODE_BLOCK }>();
+    let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+    for (a, b) in pairs_a.iter().zip(pairs_b) {
+        // SAFETY: both pairs of blocks have 128 bytes.
+        let [a, b, c, d] = unsafe {
+            let (codes, query) = (a.as_ptr(), b.as_ptr());
+            let (later_codes, later_query) = (codes.add(CODE_BLOCK), query.add(CODE_BLOCK));
+            [codes, query.cast(), later_codes, later_query.cast()].map(|p| _mm512_loadu_si512(p.cast()))
+        };
+        even = _mm512_dpbusd_epi32(even, a, b);
+        odd = _mm512_dpbusd_epi32(odd, c, d);
     }
-    _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]))
+    if let (Some(a), Some(b)) = (rest_a.first_chunk::<CODE_BLOCK>(), rest_b.first_chunk::<CODE_BLOCK>()) {
+        // SAFETY: both blocks have 64 bytes.
+        let (a, b) =
+            unsafe { (_mm512_loadu_si512(a.as_ptr().cast()), _mm512_loadu_si512(b.as_ptr().cast())) };
+        even = _mm512_dpbusd_epi32(even, a, b);
+    }
+    _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd))
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]

@@ -69,6 +69,12 @@ impl GraphOptions {
         Ok(())
     }
 
+    /// Nodes that an insertion looks at. The candidates come from the searches after it, so this need not
+    /// be more than what makes a graph that can be searched.
+    fn first_ef(&self) -> usize {
+        (self.ef_construction / 4).max(self.m) as usize
+    }
+
     /// Slots for neighbours on the lowest level.
     pub(super) fn slots(&self) -> u32 {
         3 * self.m
@@ -128,7 +134,7 @@ pub(crate) fn build(
     let inserted = inserted.unwrap_or_else(|_| Err(Error::Graph("inserting a vector failed".to_owned())))?;
     let largest = codes.longest() * codes.longest();
     let between = |a, b| RowDistance { codes, largest }.between(a, b);
-    refine::refine(inserted, &between, options, interrupt)
+    refine::refine(inserted, codes, &between, options, interrupt)
 }
 
 fn insert(
@@ -139,7 +145,7 @@ fn insert(
     interrupt: &Interrupt,
 ) -> Result<Inserted, Error> {
     let task = progress.task("graph", "vectors", Some(u64::from(count)));
-    let (m, ef) = (options.m as usize, options.ef_construction as usize);
+    let (m, ef) = (options.m as usize, options.first_ef());
     let rows: Vec<u32> = (0..count).collect();
     let graph = Hnsw::<u32, _>::new(m, count as usize, MOST_LEVELS, ef, distance);
     let (first, rest) = rows.split_at(SERIAL_START.min(count) as usize);

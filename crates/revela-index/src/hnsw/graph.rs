@@ -50,7 +50,6 @@ pub(crate) struct GraphView<'a> {
 }
 
 impl Graph {
-    #[cfg(test)]
     pub(crate) fn view(&self) -> GraphView<'_> {
         GraphView {
             count: (self.links.len() / self.slots as usize) as u32,

@@ -1,14 +1,18 @@
 //! Choosing every node's neighbours again, and reaching every node.
 //!
-//! hnsw_rs keeps the nearest of the nodes that link back, which leaves clusters without ways out. Here each
-//! node chooses among all that it links to and all that link to it, nearest first, and skips a candidate
-//! that one already chosen is clearly nearer to: the way there leads over that one.
+//! hnsw_rs keeps the nearest of the nodes that link back, which leaves clusters without ways out, and most
+//! of its time goes into finding candidates. Here it only makes a first graph. Each node chooses among all
+//! that it links to and all that link to it; then it is searched for in the graph that results, which is
+//! quick, and chooses again among those and what the search found. Choosing takes the nearest first, and
+//! skips a candidate that one already chosen is clearly nearer to: the way there leads over that one.
 
 use rayon::prelude::*;
 use revela_base::interrupt::Interrupt;
 
 use super::build::{GraphOptions, Inserted};
 use super::graph::{Graph, NONE, UpperNode};
+use super::search::Walk;
+use crate::codes::{Coded, CodedQuery, CodesView};
 use crate::error::Error;
 
 /// A candidate is skipped when a chosen neighbour is nearer to it than the node by this factor.
@@ -20,33 +24,60 @@ type Between<'a> = &'a (dyn Fn(u32, u32) -> f32 + Sync);
 /// Neighbours of each node of one level.
 type Lists = Vec<Vec<u32>>;
 
+/// Improves what hnsw_rs has found.
 pub(super) fn refine(
     inserted: Inserted,
+    codes: CodesView<'_>,
     between: Between<'_>,
     options: GraphOptions,
     interrupt: &Interrupt,
 ) -> Result<Graph, Error> {
+    let slots = options.slots() as usize;
     let levels = inserted.lists.iter().map(Vec::len).max().unwrap_or(1) - 1;
-    let mut lists = level_lists(&inserted, 0);
-    add_reverse(&mut lists);
-    interrupt.check()?;
-    let mut lists = choose_all(lists, between, options.slots() as usize);
-    fill_back(&mut lists, options.slots() as usize);
-    reach_all(&mut lists, inserted.entry, between, options.slots() as usize);
-    interrupt.check()?;
-    let links = flatten(&lists, options.slots() as usize, |node| node);
     let upper = Upper::new(&inserted, levels, between, options.m as usize);
-    let entry = if levels == 0 { inserted.entry } else { upper.place(inserted.entry) };
-    Ok(Graph {
+    let mut graph = Graph {
         slots: options.slots(),
         upper_slots: options.m,
         ef_construction: options.ef_construction,
         levels: levels as u32,
-        entry,
-        links,
+        entry: if levels == 0 { inserted.entry } else { upper.place(inserted.entry) },
+        links: Vec::new(),
         upper_nodes: upper.nodes,
         upper_links: upper.links,
-    })
+    };
+    let mut lists = level_lists(&inserted, 0);
+    let entry = inserted.entry;
+    drop(inserted);
+    interrupt.check()?;
+    add_reverse(&mut lists);
+    lists = choose_all(lists, between, slots);
+    fill_back(&mut lists, slots);
+    reach_all(&mut lists, entry, between, slots);
+    graph.links = flatten(&lists, slots);
+    interrupt.check()?;
+    search_all(&mut lists, &graph, codes);
+    interrupt.check()?;
+    lists = choose_all(lists, between, slots);
+    add_reverse(&mut lists);
+    lists = choose_all(lists, between, slots);
+    fill_back(&mut lists, slots);
+    reach_all(&mut lists, entry, between, slots);
+    graph.links = flatten(&lists, slots);
+    Ok(graph)
+}
+
+/// Adds to each node's list what a search for the node finds.
+fn search_all(lists: &mut Lists, graph: &Graph, codes: CodesView<'_>) {
+    let search = |(walk, query, raw): &mut (Walk, CodedQuery, Vec<i32>),
+                  (node, list): (usize, &mut Vec<u32>)| {
+        query.fill_from(&codes, node as u32);
+        walk.search(graph.view(), &mut Coded { codes, query, raw }, graph.ef_construction as usize);
+        list.extend(walk.found().map(|(found, _)| found));
+        list.sort_unstable();
+        list.dedup();
+        list.retain(|&found| found as usize != node);
+    };
+    lists.par_iter_mut().enumerate().for_each_init(Default::default, search);
 }
 
 /// The lists of one level; empty for nodes that are not on it. Links to nodes that are not are left out.
@@ -144,14 +175,10 @@ fn walk_from(lists: &Lists, start: u32, reached: &mut [bool]) {
 }
 
 /// Lists of equal length, unused slots filled up.
-fn flatten(lists: &Lists, slots: usize, name: impl Fn(u32) -> u32) -> Vec<u32> {
-    let mut links = Vec::with_capacity(lists.len() * slots);
-    for list in lists {
-        links.extend(list.iter().take(slots).map(|&to| name(to)));
-        links.resize(links.len().next_multiple_of(slots), NONE);
-        if list.is_empty() {
-            links.resize(links.len() + slots, NONE);
-        }
+fn flatten(lists: &Lists, slots: usize) -> Vec<u32> {
+    let mut links = vec![NONE; lists.len() * slots];
+    for (list, links) in lists.iter().zip(links.chunks_exact_mut(slots)) {
+        links.iter_mut().zip(list).for_each(|(link, &to)| *link = to);
     }
     links
 }

@@ -7,6 +7,9 @@ use super::graph::GraphView;
 use super::pool::{Found, Pool, Visited};
 use crate::distance::prefetch;
 
+/// Nodes whose lists are fetched before their turn.
+const PEEKED: usize = 2;
+
 /// Compares a query with rows.
 pub(crate) trait Scorer {
     /// Writes the similarity of each row to its place in `out`.
@@ -33,13 +36,20 @@ impl Walk {
             .zip(&self.scores)
             .for_each(|(&node, &score)| self.pool.offer(Found::new(score, node)));
         while let Some(node) = self.pool.expand_next() {
+            // While this node's neighbours are compared, the next one's list comes near.
+            self.prefetch_next(graph);
             self.look_around(graph, scorer, node);
             for (&node, &score) in self.fresh.iter().zip(&self.scores) {
                 self.pool.offer(Found::new(score, node));
             }
-            if let Some(next) = self.pool.peek_next() {
-                prefetch(graph.links, graph.list_start(next), graph.slots as usize);
-            }
+            self.prefetch_next(graph);
+        }
+    }
+
+    #[inline]
+    fn prefetch_next(&self, graph: GraphView<'_>) {
+        for next in self.pool.peek_next(PEEKED) {
+            prefetch(graph.links, graph.list_start(next), graph.slots as usize);
         }
     }
 
