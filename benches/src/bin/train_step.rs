@@ -23,9 +23,6 @@ use revela_train::objective::language::{LanguageOptions, LossTerms, PlainLoss};
 use revela_train::objective::revela::{RevelaBatch, RevelaOptions, step};
 use revela_train::optim::{AdamW, AdamWConfig};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Clone, Copy, ValueEnum)]
 enum Preset {
     Tiny,
@@ -77,6 +74,7 @@ fn config(preset: Preset) -> DecoderConfig {
 }
 
 fn main() {
+    revela_alloc::keep_freed_memory();
     let args = Args::parse();
     let config = Arc::new(config(args.preset));
     let mut device = Device::flex().autodiff();

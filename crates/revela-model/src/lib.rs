@@ -1,5 +1,25 @@
-//! wip
-#![allow(missing_docs)]
+//! Decoders as language models and as retrievers: read, made, run and written.
+//!
+//! You hand in a folder in Hugging Face's layout (Llama, Qwen2), or sizes for a model made from nothing; you get
+//! an [`Encoder`](encoder::Encoder) that turns texts into vectors of unit length, or a
+//! [`LanguageModel`](language_model::LanguageModel).
+//!
+//! | you want | use |
+//! | --- | --- |
+//! | vectors of texts | [`encoder::Encoder`], through [`Embedder`](revela_base::embed::Embedder) |
+//! | a language model and its tokenizer as a folder | [`language_model::LanguageModel`] |
+//! | a tokenizer of your own texts | [`tokenizer::TextTokenizer::train`] |
+//! | low-rank adapters in PEFT's layout | [`lora`] |
+//! | to run a decoder's layers in your own order | [`decoder::Decoder`] and its layers' three steps |
+//!
+//! From the bottom up: [`cpu`] holds matrix products and vector functions for `f32` on the CPU, [`op`] joins a
+//! hand-written backward pass to burn's autodiff, [`kernels`] are the differentiable functions of a decoder, each
+//! once fused for the CPU and once composed of burn's own operations for every other device, [`layers`],
+//! [`decoder`] and [`causal_lm`] are the model, and the rest reads and writes it.
+//!
+//! Sequences of different lengths are one tensor `[rows, features]`; a [`Packing`] says which rows belong to
+//! which sequence. Without padding, no time is spent on it.
+
 pub mod causal_lm;
 pub mod config;
 pub mod contract;
@@ -21,5 +41,6 @@ pub mod pooling;
 pub mod testing;
 pub mod tokenizer;
 pub mod weights;
+
 pub use error::{ModelError, Result};
 pub use packing::Packing;

@@ -65,6 +65,18 @@ pub enum TextError {
         /// Groups in the file.
         groups: usize,
     },
+    /// Source code gave no query for a code-search test.
+    #[error("none of {functions} functions has a doc comment that makes a query; use documented sources")]
+    NoQueries {
+        /// Functions that could have been found.
+        functions: usize,
+    },
+    /// Names cannot be divided into two sides.
+    #[error("{found} families of names cannot be divided; two sides need 2 or more")]
+    Families {
+        /// Families there are.
+        found: usize,
+    },
 }
 
 impl TextError {

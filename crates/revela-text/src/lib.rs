@@ -1,19 +1,29 @@
-//! Text in: documents, chunks, and training groups.
+//! Text in: documents, chunks, training groups, and code-search tests.
 mod chunk;
 mod chunk_file;
+mod code_search;
+mod doc;
 mod document;
 mod error;
+mod function;
 mod group;
 mod language;
 mod sizer;
 mod source;
+mod split;
 mod syntax;
 
 pub use chunk::{Chunker, ChunkerConfig, Small, Unit};
 pub use chunk_file::{ChunkReader, ChunkWriter, ChunksHeader};
+pub use code_search::{
+    CodeFunction, CodeQuery, CodeSearch, CodeSearchBuilder, CodeSearchConfig, LeftOut, TestCode,
+};
+pub use doc::first_sentence;
 pub use document::{Chunk, ChunkId, Document};
 pub use error::TextError;
+pub use function::{Function, Role, functions};
 pub use group::{ChunkGroup, GroupChunk, GroupFile, GroupReader, GroupWriter, GroupsHeader};
 pub use language::{Format, Language};
 pub use sizer::{Sizer, Words};
 pub use source::{Bad, BadInput, Counts, Documents, Ignored, Links, Skipped, SourceConfig, SourceKind};
+pub use split::{family, split_groups, top_level};

@@ -1,6 +1,6 @@
 //! The one place where text becomes a syntax tree.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use tree_sitter::{ParseOptions, ParseState, Parser, Tree};
 
@@ -28,6 +28,11 @@ pub(crate) fn parse(language: Language, text: &str) -> Option<Tree> {
     let options = ParseOptions::new().progress_callback(&mut step);
     let mut read = |offset: usize, _| text.as_bytes().get(offset..).unwrap_or_default();
     parser.parse_with_options(&mut read, None, Some(options))
+}
+
+/// Whether what stands between two nodes holds an empty line.
+pub(crate) fn has_blank_line(text: &str, between: Range<usize>) -> bool {
+    text.get(between).is_some_and(|space| space.bytes().filter(|b| *b == b'\n').count() > 1)
 }
 
 #[cfg(test)]

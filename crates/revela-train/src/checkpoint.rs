@@ -24,7 +24,8 @@ use crate::optim::{AdamW, AdamWConfig};
 
 const FORMAT: &str = "revela.checkpoint";
 const VERSION: u32 = 1;
-const DIR: &str = "checkpoints";
+/// Folder of the checkpoints in a run's folder.
+pub const DIR: &str = "checkpoints";
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

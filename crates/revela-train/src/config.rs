@@ -63,8 +63,31 @@ pub struct EvaluationConfig {
     pub split: String,
     /// The metric's name.
     pub metric: String,
-    /// Steps between evaluations.
-    pub every: u64,
+    /// When, besides each stage's start and end.
+    pub inside: EvaluateInside,
+}
+
+/// When a stage's retriever is evaluated before the stage ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EvaluateInside {
+    /// After every so many steps.
+    Every(u64),
+    /// So often, evenly spread.
+    Times(u64),
+}
+
+impl EvaluateInside {
+    /// Whether it is time after a step that brought the stage, of which `step` steps are done, from one part
+    /// to another.
+    pub fn is_due(self, step: u64, before: f64, after: f64) -> bool {
+        match self {
+            Self::Every(steps) => step.is_multiple_of(steps),
+            Self::Times(times) => {
+                let passed = |part: f64| (part * (times + 1) as f64).floor();
+                passed(after) > passed(before)
+            }
+        }
+    }
 }
 
 /// How long a stage is.
@@ -264,7 +287,13 @@ fn evaluation(s: &Settings) -> Result<Option<EvaluationConfig>> {
         data,
         split: need("eval_split", &s.eval_split)?,
         metric: need("eval_metric", &s.eval_metric)?,
-        every: at_least("eval_every", need("eval_every", &s.eval_every)?, 1)?,
+        inside: match (s.eval_times, s.eval_every) {
+            (Some(_), Some(_)) => {
+                return Err(TrainError::setting("eval_times", "eval_every is set too; choose one"));
+            }
+            (Some(times), None) => EvaluateInside::Times(times),
+            (None, every) => EvaluateInside::Every(at_least("eval_every", need("eval_every", &every)?, 1)?),
+        },
     }))
 }
 
@@ -423,6 +452,21 @@ mod tests {
     #[test]
     fn a_contrastive_stage_needs_no_language_model() {
         resolve(|s| (s.lm, s.objective) = (None, Some(ObjectiveKind::Contrastive))).unwrap();
+    }
+
+    #[test]
+    fn evaluations_are_spread_evenly() {
+        let count = |inside: EvaluateInside, steps: u64| {
+            let part = |step: u64| step as f64 / steps as f64;
+            (1..steps).filter(|&step| inside.is_due(step, part(step - 1), part(step))).count()
+        };
+        assert_eq!(count(EvaluateInside::Every(10), 35), 3);
+        assert_eq!(count(EvaluateInside::Times(3), 35), 3);
+        assert_eq!(count(EvaluateInside::Times(0), 35), 0);
+        let both = |s: &mut Settings| {
+            (s.eval_data, s.eval_times, s.eval_every) = (Some("data".into()), Some(2), Some(100));
+        };
+        assert!(resolve(both).unwrap_err().to_string().contains("choose one"));
     }
 
     #[test]

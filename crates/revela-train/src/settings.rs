@@ -229,6 +229,8 @@ settings! {
         eval_metric: String,
         /// Steps between evaluations; each stage's start and end are evaluated in any case [default: 500]
         eval_every: u64,
+        /// Evaluations spread evenly over the inside of each stage, instead of eval_every.
+        eval_times: u64,
         /// Steps between checkpoints; each stage's end is one in any case [default: 500]
         checkpoint_every: u64,
         /// Checkpoints kept [default: 2]
@@ -301,7 +303,9 @@ impl Settings {
         self.lora_targets.get_or_insert(lora.targets);
         self.eval_split.get_or_insert_with(|| "dev".into());
         self.eval_metric.get_or_insert_with(|| "ndcg@10".into());
-        self.eval_every.get_or_insert(500);
+        if self.eval_times.is_none() {
+            self.eval_every.get_or_insert(500);
+        }
         self.checkpoint_every.get_or_insert(500);
         self.keep_checkpoints.get_or_insert(2);
         self

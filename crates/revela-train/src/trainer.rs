@@ -216,13 +216,14 @@ impl<'a> Trainer<'a> {
             Budget::Minutes(_) => self.state.seconds as u64,
         });
         while self.part(stage) < 1.0 {
+            let before = self.part(stage);
             self.train_step(stage, &mut optimizers, &*task)?;
             let part = self.part(stage);
             if part >= 1.0 {
                 break;
             }
-            let every = self.config.evaluation.as_ref().map(|e| e.every);
-            if every.is_some_and(|n| self.state.stage_step.is_multiple_of(n))
+            let inside = self.config.evaluation.as_ref().map(|e| e.inside);
+            if inside.is_some_and(|i| i.is_due(self.state.stage_step, before, part))
                 && stage.objective.uses_retriever()
             {
                 self.evaluate(stage, part)?;

@@ -296,6 +296,25 @@ fn gradient_reaches_the_retriever() {
 }
 
 #[test]
+fn half_precision_learns_what_single_precision_learns() {
+    let place = Place::new();
+    let losses = |run: &str, dtype: &str| {
+        place.start(run, &format!("dtype = \"{dtype}\"\nsteps = 3\nbatch_groups = 2\n")).unwrap();
+        let records = log::read(&place.path(run)).unwrap();
+        let loss = |r: &Record| match r {
+            Record::Step(step) => step.loss,
+            _ => None,
+        };
+        records.iter().filter_map(loss).collect::<Vec<_>>()
+    };
+    let (single, half) = (losses("single", "f32"), losses("half", "bf16"));
+    assert_eq!(half.len(), 3);
+    for (half, single) in half.iter().zip(&single) {
+        assert!((half - single).abs() < 0.02 * single, "{half} {single}");
+    }
+}
+
+#[test]
 fn frozen_models_stay() {
     let place = Place::new();
     let start = std::fs::read(place.path("lm/model.safetensors")).unwrap();
@@ -308,8 +327,7 @@ fn frozen_models_stay() {
 #[test]
 fn divergence_stops_with_the_chunks_and_a_checkpoint() {
     let place = Place::new();
-    let error =
-        place.start("run", "steps = 50\nlearning_rate = 1e30\nclip = 0\nwarmup_steps = 1\n").unwrap_err();
+    let error = place.start("run", "steps = 50\nlearning_rate = 1e30\nclip = 0\n").unwrap_err();
     let TrainError::Diverged { step, chunks, checkpoint, .. } = &error else { panic!("{error}") };
     assert!(*step > 1 && chunks.contains("#0"), "{error}");
     assert!(checkpoint.join("retriever.safetensors").exists());

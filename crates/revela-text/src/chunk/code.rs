@@ -94,7 +94,7 @@ fn glued<'tree>(nodes: Vec<Node<'tree>>, text: &str) -> Vec<Vec<Node<'tree>>> {
         let leads_here = |before: &Node<'_>| {
             let kind = before.kind();
             let leads = kind.contains("comment") || kind.contains("attribute") || kind == "decorator";
-            leads && !has_blank_line(text, before.end_byte()..node.start_byte())
+            leads && !syntax::has_blank_line(text, before.end_byte()..node.start_byte())
         };
         match parts.last_mut() {
             Some(part) if part.last().is_some_and(leads_here) => part.push(node),
@@ -102,10 +102,6 @@ fn glued<'tree>(nodes: Vec<Node<'tree>>, text: &str) -> Vec<Vec<Node<'tree>>> {
         }
     }
     parts
-}
-
-fn has_blank_line(text: &str, between: Range<usize>) -> bool {
-    text.get(between).is_some_and(|space| space.bytes().filter(|b| *b == b'\n').count() > 1)
 }
 
 /// Collects neighbouring ranges into chunks of at most `capacity` units.

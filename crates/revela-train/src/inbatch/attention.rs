@@ -10,6 +10,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use revela_model::Packing;
 use revela_model::kernels::AttentionShape;
+use revela_model::op::runs_on;
 use serde::{Deserialize, Serialize};
 
 use super::{fused, materialised};
@@ -32,7 +33,7 @@ pub(super) const EPSILON: f32 = 1e-6;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CrossPath {
-    /// The CPU kernel where the tensors are f32 on the CPU backend, the tiled form elsewhere.
+    /// The CPU kernel where the tensors are f32 on the CPU backend, the definition elsewhere.
     #[default]
     Fast,
     /// All attention weights at once, `[B, B, heads, L, L]`: the definition, for tests.
@@ -89,8 +90,8 @@ pub fn cross_attention(
     options: CrossOptions,
 ) -> Tensor<2> {
     match options.path {
-        CrossPath::Fast => fused::cross_attention([q, k, v], w, shape, options),
-        CrossPath::Materialised => materialised::cross_attention([q, k, v], w, shape, options.value_norm),
+        CrossPath::Fast if runs_on(&q) => fused::cross_attention([q, k, v], w, shape, options),
+        _ => materialised::cross_attention([q, k, v], w, shape, options.value_norm),
     }
 }
 

@@ -1,0 +1,198 @@
+//! Functions of source files with their doc comments.
+//!
+//! One walk over the syntax tree in document order. The comments, attributes and decorators that stand
+//! before a node wait at its level until the node itself says whether it is a function; asking a node for
+//! its left neighbours instead would take time that grows with the square of a flat file's length.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use tree_sitter::Node;
+
+use crate::language::Language;
+use crate::syntax;
+
+mod code;
+mod comment;
+mod kind;
+#[cfg(test)]
+mod tests;
+
+use kind::Shape;
+
+/// What a function is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Part of what the program does.
+    #[default]
+    Product,
+    /// A test: in Rust, marked by an attribute such as `#[test]`, or inside a `#[cfg(test)]` item. In
+    /// other languages tests are told by their paths, see [`TestCode`](crate::TestCode).
+    Test,
+}
+
+/// A function or method that has a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Its name as it is written at the definition: `push`, in C++ also `Stack::push`.
+    pub name: String,
+    /// The text of its doc comment without comment marks; empty where there is none.
+    pub doc: String,
+    /// Its text from the first attribute or decorator on, without the doc comment, dedented by the
+    /// indentation of its first line, without blanks at the ends of lines, with `\n` between them.
+    pub code: String,
+    /// Where it stands in the file, in bytes: from the first attribute or decorator to the end of the
+    /// body. A doc comment inside that range (a Python docstring) belongs to it, one before it does not.
+    pub range: Range<usize>,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// The functions of a source file, in order, without overlap.
+///
+/// Functions are definitions with a name and a body: free functions, methods, constructors, and in
+/// JavaScript and TypeScript also `const name = () => { ... }`. Functions inside functions belong to the
+/// outer one and are not listed, nor are closures, and methods of classes that stand inside functions.
+/// Empty for a text that cannot be parsed.
+///
+/// Doc comments must stand directly above (no blank line between), with attributes allowed between:
+/// `///` and `/** */`; Go has `//` and `/* */` without directives such as `//go:noinline`; Python has
+/// docstrings. C#'s XML tags are removed.
+pub fn functions(language: Language, text: &str) -> Vec<Function> {
+    let Some(tree) = syntax::parse(language, text) else {
+        return Vec::new();
+    };
+    let mut finder = Finder { language, text, found: Vec::new() };
+    let mut cursor = tree.walk();
+    let mut levels = vec![Level::default()];
+    loop {
+        let inside = levels.last_mut().and_then(|level| finder.visit(cursor.node(), level));
+        if let Some(level) = inside
+            && cursor.goto_first_child()
+        {
+            levels.push(level);
+            continue;
+        }
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return finder.found;
+            }
+            levels.pop();
+        }
+    }
+}
+
+/// The siblings being walked.
+#[derive(Default)]
+struct Level<'t> {
+    /// Comments, attributes and decorators since the last other node.
+    lead: Vec<Node<'t>>,
+    /// Inside a wrapper such as `export`: what stands for the function it may hold.
+    wrapper: Option<Rc<Outer<'t>>>,
+    role: Role,
+}
+
+/// A function's outermost node and what precedes it.
+struct Outer<'t> {
+    lead: Vec<Node<'t>>,
+    node: Node<'t>,
+}
+
+struct Finder<'x> {
+    language: Language,
+    text: &'x str,
+    found: Vec<Function>,
+}
+
+impl Finder<'_> {
+    /// Takes note of a node; gives the level of its children where they are to be visited.
+    fn visit<'t>(&mut self, node: Node<'t>, level: &mut Level<'t>) -> Option<Level<'t>> {
+        if kind::leads(node) {
+            level.lead.push(node);
+            return None;
+        }
+        let own = Outer { lead: std::mem::take(&mut level.lead), node };
+        let role = if self.is_test(&own) { Role::Test } else { level.role };
+        match kind::shape(self.language, node, level.wrapper.is_some()) {
+            Shape::Function { name, body } => {
+                let outer = level.wrapper.clone().unwrap_or_else(|| Rc::new(own));
+                self.function(&outer, name, body, role);
+                None
+            }
+            Shape::Wrapper => {
+                let wrapper = level.wrapper.clone().unwrap_or_else(|| Rc::new(own));
+                Some(Level { lead: Vec::new(), wrapper: Some(wrapper), role })
+            }
+            Shape::Other => Some(Level { role, ..Level::default() }),
+        }
+    }
+
+    fn is_test(&self, outer: &Outer<'_>) -> bool {
+        let attributes = outer.lead.iter().filter(|n| n.kind() == "attribute_item");
+        self.language == Language::Rust && attributes.into_iter().any(|n| kind::marks_test(self.slice(*n)))
+    }
+
+    fn slice(&self, node: Node<'_>) -> &str {
+        self.text.get(node.byte_range()).unwrap_or_default()
+    }
+
+    fn function(&mut self, outer: &Outer<'_>, name: Node<'_>, body: Node<'_>, role: Role) {
+        let name = kind::without_macros(self.slice(name)).to_owned();
+        if name.is_empty() {
+            return;
+        }
+        let before = self.before(outer);
+        let range = before.start..outer.node.end_byte();
+        let (doc, holes) = if self.language == Language::Python {
+            match comment::docstring(self.text, body) {
+                Some((doc, hole)) => (doc, vec![hole]),
+                None => (String::new(), Vec::new()),
+            }
+        } else {
+            (comment::clean(self.language, self.text, &before.docs), before.docs)
+        };
+        let code = code::without(self.text, &range, &holes);
+        self.found.push(Function { name, doc, code, range, role });
+    }
+
+    /// What belongs to a function among the nodes before it, looked at from the nearest on.
+    fn before(&self, outer: &Outer<'_>) -> Before {
+        let mut start = outer.node.start_byte();
+        let mut below = start;
+        let mut docs: Vec<Range<usize>> = Vec::new();
+        let mut first_style = None;
+        for node in outer.lead.iter().rev() {
+            let piece = self.slice(*node).trim_end();
+            let here = node.start_byte();
+            let end = here + piece.len();
+            if syntax::has_blank_line(self.text, end..below) {
+                break;
+            }
+            if kind::is_comment(*node) {
+                // A comment behind other code tells about that code.
+                if !code::starts_line(self.text, here) {
+                    break;
+                }
+                if let Some(style) = comment::style(self.language, piece) {
+                    let first = *first_style.get_or_insert(style);
+                    if !docs.is_empty() && !comment::continues(self.language, style, first) {
+                        break;
+                    }
+                    docs.push(here..end);
+                }
+            } else {
+                start = here;
+            }
+            below = here;
+        }
+        docs.reverse();
+        Before { start, docs }
+    }
+}
+
+struct Before {
+    /// Where the first attribute or decorator, or else the function, starts.
+    start: usize,
+    /// The doc comments, in order.
+    docs: Vec<Range<usize>>,
+}

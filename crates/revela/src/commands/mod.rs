@@ -1,0 +1,51 @@
+//! One file per command.
+
+mod code_search;
+pub(crate) mod data;
+mod eval;
+pub(crate) mod model;
+mod search;
+mod train;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::Context;
+use crate::quickstart::Quickstart;
+
+/// What the program can do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Train a retriever from raw text and measure it, in one command.
+    #[command(verbatim_doc_comment)]
+    Quickstart(Quickstart),
+    /// Prepare raw text: cut it into chunks, group chunks for training.
+    #[command(subcommand)]
+    Data(data::Data),
+    /// Make and look at models.
+    #[command(subcommand)]
+    Model(model::Model),
+    /// Train a retriever, and the language model beside it, on groups of chunks.
+    Train(Box<train::Train>),
+    /// Search a collection.
+    Search(search::Search),
+    /// Measure a retriever on a collection with judgements.
+    Eval(eval::Eval),
+}
+
+pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Quickstart(command) => crate::quickstart::run(&command, context),
+        Command::Data(command) => data::run(command, context),
+        Command::Model(command) => model::run(command, context),
+        Command::Train(command) => train::run(*command, context),
+        Command::Search(command) => search::run(command, context),
+        Command::Eval(command) => eval::run(command, context),
+    }
+}
+
+/// Writes a line to standard output; a closed pipe becomes an error that ends the program quietly.
+pub(crate) fn say(line: impl std::fmt::Display) -> std::io::Result<()> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{line}")
+}

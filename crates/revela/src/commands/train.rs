@@ -1,0 +1,121 @@
+//! `revela train`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use revela_base::interrupt::Interrupted;
+use revela_train::config::RunConfig;
+use revela_train::settings::{Settings, SettingsFile};
+use revela_train::trainer::{Outcome, Trainer};
+
+use super::say;
+use crate::Context;
+use crate::evaluation::{HeldOut, TrainingScore};
+
+/// Trains in stages. Settings come from three places: flags override a stage's own settings in the
+/// configuration file, and these override the file's common ones; what none of them sets has the default
+/// shown. The complete configuration is printed, and saved in the run's folder.
+///
+/// A configuration file is TOML with the flags' names (underscores for dashes), and may hold stages:
+///
+///   groups = "groups.jsonl"
+///   lm = "base-lm"
+///   out = "runs/first"
+///
+///   [[stage]]
+///   name = "warm-up"
+///   objective = "contrastive"
+///   retriever_start = "lm"
+///   minutes = 5
+///
+///   [[stage]]
+///   name = "revela"
+///   tau = 0.05
+///   tau_end = 0.01
+///   minutes = 30
+///
+/// Ctrl-C finishes the step, saves a checkpoint and says how to go on. What a run makes: config.toml,
+/// log.jsonl, checkpoints/, stages/NAME/{encoder,lm}, and best/, the retriever with the best held-out score
+/// (--eval-data), which may be the one it began with.
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Train {
+    /// Configuration file.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Go on with the run in this folder; its own configuration is used.
+    #[arg(long, value_name = "RUN", conflicts_with = "config")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(crate) fn run(args: Train, context: &Context) -> Result<()> {
+    match &args.resume {
+        Some(run) => resume(run, &args.settings, context),
+        None => start(&args, context),
+    }
+}
+
+fn start(args: &Train, context: &Context) -> Result<()> {
+    let file = match &args.config {
+        Some(path) => SettingsFile::read(path)?,
+        None => SettingsFile::default(),
+    };
+    let settings = file.complete(&args.settings)?;
+    let config = RunConfig::check(&settings)?;
+    say(settings.to_toml()?)?;
+    let held_out = held_out(&config, context)?;
+    let evaluator = held_out.as_ref().map(|e| e as &dyn revela_train::trainer::Evaluator);
+    let trainer = Trainer::start(&settings, evaluator, &context.progress, &context.interrupt)?;
+    report(trainer.run()?, &config.out)
+}
+
+fn resume(run: &Path, flags: &Settings, context: &Context) -> Result<()> {
+    if flags != &Settings::default() {
+        bail!("--resume goes on with the run's own configuration; start another run to change settings");
+    }
+    let config = RunConfig::check(&SettingsFile::read(&run.join(revela_train::trainer::CONFIG))?)?;
+    let held_out = held_out(&config, context)?;
+    let evaluator = held_out.as_ref().map(|e| e as &dyn revela_train::trainer::Evaluator);
+    let trainer = Trainer::resume(run, evaluator, &context.progress, &context.interrupt)?;
+    report(trainer.run()?, run)
+}
+
+/// The collection that decides which retriever is kept.
+fn held_out(config: &RunConfig, context: &Context) -> Result<Option<TrainingScore>> {
+    let Some(evaluation) = &config.evaluation else { return Ok(None) };
+    let metric = evaluation.metric.parse()?;
+    let held_out = HeldOut::open(
+        &evaluation.data,
+        &evaluation.split,
+        vec![metric],
+        &context.progress,
+        &context.interrupt,
+    )?;
+    Ok(Some(TrainingScore::new(held_out)?))
+}
+
+fn report(outcome: Outcome, out: &Path) -> Result<()> {
+    match outcome {
+        Outcome::Finished { best: Some(best) } => {
+            let from = if best.step == 0 {
+                format!("the retriever that stage {} began with: training did not improve on it", best.stage)
+            } else {
+                format!("step {} of stage {}", best.step, best.stage)
+            };
+            say(format_args!("best held-out score {:.4}, of {from}", best.score))?;
+            say(format_args!("it is in {}", out.join("best").display()))?;
+        }
+        Outcome::Finished { best: None } => {
+            say(format_args!("the trained models are in {}", out.join("stages").display()))?
+        }
+        Outcome::Interrupted { stage, step } => {
+            say(format_args!("stopped after step {step} of stage {stage}; everything is saved"))?;
+            say(format_args!("go on with: revela train --resume {}", out.display()))?;
+            return Err(Interrupted.into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Where models, search and metrics meet: systems to runs, runs to numbers.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use revela_base::checksum::Checksum;
+use revela_base::embed::{EmbedError, Embedder, TextKind};
+use revela_base::interrupt::Interrupt;
+use revela_base::progress::{Progress, Silent};
+use revela_eval::dataset::{BeirFolder, Document, Layout, TestCollection, UnknownIdPolicy};
+use revela_eval::metrics::{Evaluation, EvaluationOptions, Metric, evaluate};
+use revela_eval::{Hit, Run};
+use revela_index::bm25::{Analyser, TextIndexWriter};
+use revela_index::flat;
+use revela_index::fusion::{Fusion, Ranking};
+use revela_index::topk::Scored;
+use revela_index::vectors::Vectors;
+use revela_model::encoder::Encoder;
+use revela_train::trainer::Evaluator;
+
+/// Results kept per query.
+const DEPTH: usize = 100;
+
+/// Texts embedded between two looks at the interrupt flag.
+const EMBED_BLOCK: usize = 1024;
+
+/// For each query, rows of documents, best first.
+pub(crate) type Rankings = Vec<Vec<Scored<u32>>>;
+
+/// A test collection in memory, with what is measured on it.
+pub(crate) struct HeldOut {
+    documents: Vec<Document>,
+    split: TestCollection,
+    metrics: Vec<Metric>,
+}
+
+impl HeldOut {
+    /// Reads a collection in BEIR's layout.
+    pub(crate) fn open(
+        dir: &Path,
+        split: &str,
+        metrics: Vec<Metric>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let folder = BeirFolder::open(dir)?;
+        let split = TestCollection::load(&folder, split, UnknownIdPolicy::Report, progress, interrupt)?;
+        let documents = folder.corpus()?.collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { documents, split, metrics })
+    }
+
+    pub(crate) fn documents(&self) -> &[Document] {
+        &self.documents
+    }
+
+    pub(crate) fn split(&self) -> &TestCollection {
+        &self.split
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.documents.iter().map(passage_text).collect()
+    }
+
+    /// Exact search with an encoder's vectors.
+    pub(crate) fn dense(
+        &self,
+        embedder: &dyn Embedder,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Rankings> {
+        let texts = self.texts();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let queries: Vec<&str> = self.split.queries.iter().map(|q| q.text.as_str()).collect();
+        let rows = embed_all(embedder, TextKind::Passage, &texts, progress, interrupt)?;
+        let queries = embed_all(embedder, TextKind::Query, &queries, progress, interrupt)?;
+        Ok(flat::search(rows.view(), queries.view(), DEPTH, &|_| true)?)
+    }
+
+    /// BM25.
+    pub(crate) fn bm25(&self, analyser: Analyser) -> Result<Rankings> {
+        let mut writer = TextIndexWriter::in_memory(analyser)?;
+        for document in &self.documents {
+            writer.add(&document.id, &document.title, &document.text)?;
+        }
+        let index = writer.finish()?;
+        let search = |query: &revela_eval::dataset::Query| index.search(&index.query(&query.text), DEPTH);
+        Ok(self.split.queries.iter().map(search).collect::<Result<_, _>>()?)
+    }
+
+    /// Several systems' rankings as one, each with its weight.
+    pub(crate) fn fused(&self, fusion: Fusion, systems: &[(&Rankings, f32)]) -> Rankings {
+        (0..self.split.queries.len())
+            .map(|query| {
+                let rankings: Vec<Ranking<'_, u32>> = systems
+                    .iter()
+                    .filter_map(|&(system, weight)| Some(Ranking { hits: system.get(query)?, weight }))
+                    .collect();
+                let mut hits = fusion.fuse(&rankings);
+                hits.truncate(DEPTH);
+                hits
+            })
+            .collect()
+    }
+
+    /// Rankings as a run.
+    pub(crate) fn run(&self, rankings: &Rankings) -> Result<Run> {
+        let mut run = Run::new();
+        for (query, ranking) in self.split.queries.iter().zip(rankings) {
+            let hits = ranking.iter().filter_map(|hit| {
+                let document = self.documents.get(hit.id as usize)?;
+                Some(Hit::new(document.id.clone(), hit.score))
+            });
+            run.insert(&query.id, hits.collect())?;
+        }
+        Ok(run)
+    }
+
+    /// Numbers of a run.
+    pub(crate) fn evaluate(&self, run: &Run) -> Result<Evaluation> {
+        Ok(evaluate(&self.split.qrels, run, &self.metrics, &EvaluationOptions::default())?)
+    }
+}
+
+/// What is embedded and searched of a document: its title and text.
+fn passage_text(document: &Document) -> String {
+    if document.title.is_empty() {
+        document.text.clone()
+    } else {
+        format!("{} {}", document.title, document.text)
+    }
+}
+
+/// Embeds texts in blocks.
+pub(crate) fn embed_all(
+    embedder: &dyn Embedder,
+    kind: TextKind,
+    texts: &[&str],
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Vectors> {
+    let task = progress.task("embedding", "texts", Some(texts.len() as u64));
+    let mut rows = Vectors::empty(embedder.dimension())?;
+    for block in texts.chunks(EMBED_BLOCK) {
+        interrupt.check()?;
+        rows.extend("embeddings", &embedder.embed(kind, block)?)?;
+        task.advance(block.len() as u64);
+    }
+    Ok(rows)
+}
+
+/// An embedder that embeds no text twice.
+pub(crate) struct Remembering<'a> {
+    inner: &'a dyn Embedder,
+    rows: Mutex<HashMap<(bool, String), Vec<f32>>>,
+}
+
+impl<'a> Remembering<'a> {
+    pub(crate) fn new(inner: &'a dyn Embedder) -> Self {
+        Self { inner, rows: Mutex::default() }
+    }
+}
+
+impl Embedder for Remembering<'_> {
+    fn dimension(&self) -> usize {
+        self.inner.dimension()
+    }
+
+    fn fingerprint(&self) -> Checksum {
+        self.inner.fingerprint()
+    }
+
+    fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = |text: &str| (kind == TextKind::Query, text.to_owned());
+        let mut new: Vec<&str> =
+            texts.iter().copied().filter(|text| !rows.contains_key(&key(text))).collect();
+        new.sort_unstable();
+        new.dedup();
+        let vectors = self.inner.embed(kind, &new)?;
+        let width = self.dimension();
+        for (text, vector) in new.iter().zip(vectors.chunks_exact(width)) {
+            rows.insert(key(text), vector.to_vec());
+        }
+        let found = texts.iter().filter_map(|text| rows.get(&key(text)));
+        Ok(found.flatten().copied().collect())
+    }
+}
+
+/// Scores a retriever during training: exact search, one metric.
+pub(crate) struct TrainingScore {
+    held_out: HeldOut,
+    metric: Metric,
+}
+
+impl TrainingScore {
+    pub(crate) fn new(held_out: HeldOut) -> Result<Self> {
+        let metric = held_out.metrics.first().copied().context("no metric to compare retrievers by")?;
+        Ok(Self { held_out, metric })
+    }
+}
+
+impl Evaluator for TrainingScore {
+    fn metric(&self) -> String {
+        self.metric.to_string()
+    }
+
+    fn score(&self, encoder: &Encoder) -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
+        // Not interruptible in the middle: an evaluation is short, and half of one is worth nothing.
+        let rankings = self.held_out.dense(encoder, &Silent, &Interrupt::new())?;
+        let evaluation = self.held_out.evaluate(&self.held_out.run(&rankings)?)?;
+        let mean = evaluation.means().get(&self.metric).copied();
+        Ok(mean.ok_or("the metric was not computed")?)
+    }
+}

@@ -1,0 +1,107 @@
+//! `revela`: train dense retrievers from raw text, index, search, evaluate.
+//!
+//! This program only joins the crates: it reads flags, opens files, draws progress and prints.
+
+mod commands;
+mod evaluation;
+mod progress;
+mod quickstart;
+mod test_collection;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use revela_base::interrupt::{Interrupt, Interrupted};
+
+use crate::commands::Command;
+use crate::progress::Terminal;
+
+/// Train dense retrievers from raw text, index it, search it, and measure how good that is.
+#[derive(Parser)]
+#[command(name = "revela", version, max_term_width = 100)]
+struct Cli {
+    /// Show no progress.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What a command needs of the program.
+struct Context {
+    progress: Terminal,
+    interrupt: Interrupt,
+}
+
+fn main() -> ExitCode {
+    revela_alloc::keep_freed_memory();
+    let cli = Cli::parse();
+    let context = Context { progress: Terminal::new(cli.quiet), interrupt: Interrupt::new() };
+    watch_for_interrupts(&context);
+    match commands::run(cli.command, &context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+/// The first Ctrl-C asks the work to stop at its next safe point, the second ends the program.
+fn watch_for_interrupts(context: &Context) {
+    let (interrupt, progress) = (context.interrupt.clone(), context.progress.clone());
+    let handler = move || {
+        if interrupt.requested() {
+            std::process::exit(130);
+        }
+        interrupt.request();
+        progress.line("stopping at the next safe point; press Ctrl-C again to stop at once");
+    };
+    // Without a handler Ctrl-C ends the program as usual, and every file written is still whole.
+    let _ = ctrlc::set_handler(handler);
+}
+
+/// Prints an error and chooses the exit status: 130 after an interruption, 1 otherwise. (clap ends with 2 on
+/// flags that make no sense.) A reader that closed the pipe wants no more, which is no error.
+#[allow(clippy::print_stderr)]
+fn report(error: &anyhow::Error) -> ExitCode {
+    let causes = || error.chain();
+    if causes().any(|e| {
+        e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    }) {
+        return ExitCode::SUCCESS;
+    }
+    if causes().any(|e| e.is::<Interrupted>()) {
+        eprintln!("interrupted");
+        return ExitCode::from(130);
+    }
+    eprintln!("error: {}", chain(error));
+    ExitCode::FAILURE
+}
+
+/// The error and its causes, leaving out causes that the line before already says.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_not_said_twice() {
+        let error = anyhow::anyhow!("disk full").context("cannot write x: disk full").context("training");
+        assert_eq!(chain(&error), "training: cannot write x: disk full");
+    }
+}

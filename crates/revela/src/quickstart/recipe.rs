@@ -1,0 +1,115 @@
+//! The curriculum: what is trained for how long, found by the experiments in docs/experiments.md.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use revela_model::pooling::Pooling;
+use revela_model::tokenizer::Cut;
+use revela_train::settings::{ObjectiveKind, RetrieverStart, Settings, SettingsFile, StageSettings};
+
+use super::held_out::{self, Size};
+use crate::commands::model::Shape;
+
+/// Tokens of the tokenizer.
+pub(crate) const VOCABULARY: usize = 8192;
+
+/// How text is cut into tokens.
+pub(crate) const CUT: Cut = Cut::Words;
+
+/// Words of a chunk, which are some 150 tokens of code.
+pub(crate) const CHUNK_WORDS: usize = 56;
+
+/// Chunks of a group.
+pub(crate) const GROUP_SIZE: usize = 16;
+
+/// Bytes of text that a minute is given: more could not be looked at.
+pub(crate) const BYTES_PER_MINUTE: f64 = 3e6;
+
+/// The collection that chooses the checkpoint; small, as it is searched again and again.
+pub(crate) const DEV_SIZE: Size = Size { queries: 400, passages: 1500 };
+
+/// The collection that is measured at the end.
+pub(crate) const TEST_SIZE: Size = Size { queries: 1200, passages: 4000 };
+
+/// Longest chunk in tokens.
+const LENGTH: usize = 160;
+
+/// Sizes of the language model, and of the retriever that begins as a copy of it.
+pub(crate) const SHAPE: Shape =
+    Shape { hidden: 256, layers: 2, heads: 4, kv_heads: 4, intermediate: None, max_positions: 512 };
+
+/// The stages, in order. Minutes are shares of what quickstart was given; the rest of the time goes into
+/// preparing and measuring.
+pub(crate) const LM: &str = "lm";
+/// See [`LM`].
+pub(crate) const CONTRASTIVE: &str = "contrastive";
+/// See [`LM`].
+pub(crate) const REVELA: &str = "revela";
+
+/// Folders of a quickstart.
+pub(crate) fn base_lm(out: &Path) -> PathBuf {
+    out.join("base-lm")
+}
+
+/// See [`base_lm`].
+pub(crate) fn chunks(out: &Path) -> PathBuf {
+    out.join("chunks.jsonl")
+}
+
+/// See [`base_lm`].
+pub(crate) fn groups(out: &Path) -> PathBuf {
+    out.join("groups.jsonl")
+}
+
+/// See [`base_lm`].
+pub(crate) fn run(out: &Path) -> PathBuf {
+    out.join("run")
+}
+
+/// The training run of a quickstart.
+pub(crate) fn settings(out: &Path, minutes: f64, encoder: Option<&Path>, seed: u64) -> Result<SettingsFile> {
+    let common = Settings {
+        groups: Some(groups(out)),
+        out: Some(run(out)),
+        lm: Some(base_lm(out)),
+        retriever: encoder.map(Path::to_owned),
+        seed: Some(seed),
+        lm_max_length: Some(LENGTH),
+        max_length: encoder.is_none().then_some(LENGTH),
+        pooling: encoder.is_none().then_some(Pooling::Mean),
+        eval_data: Some(held_out::dir(out, held_out::DEV_SPLIT)),
+        eval_times: Some(2),
+        weight_decay: Some(0.01),
+        beta2: Some(0.98),
+        final_rate: Some(0.1),
+        ..Settings::default()
+    };
+    let lm = Settings {
+        objective: Some(ObjectiveKind::Lm),
+        minutes: Some(0.2 * minutes),
+        learning_rate: Some(2e-3),
+        ..Settings::default()
+    };
+    let from_nothing = encoder.is_none();
+    let contrastive = Settings {
+        objective: Some(ObjectiveKind::Contrastive),
+        retriever_start: Some(if from_nothing { RetrieverStart::Lm } else { RetrieverStart::Keep }),
+        minutes: Some(0.35 * minutes),
+        batch_groups: Some(8),
+        tau: Some(0.05),
+        learning_rate: Some(if from_nothing { 1e-3 } else { 2e-5 }),
+        ..Settings::default()
+    };
+    let revela = Settings {
+        objective: Some(ObjectiveKind::Revela),
+        minutes: Some(0.15 * minutes),
+        tau: Some(0.05),
+        tau_end: Some(0.02),
+        learning_rate: Some(if from_nothing { 1e-4 } else { 5e-6 }),
+        lm_learning_rate: Some(5e-4),
+        ..Settings::default()
+    };
+    let stages = [(LM, lm), (CONTRASTIVE, contrastive), (REVELA, revela)];
+    let stages = stages.map(|(name, settings)| StageSettings { name: name.to_owned(), settings });
+    Ok(SettingsFile { common, stages: stages.into() }.complete(&Settings::default())?)
+}

@@ -1,0 +1,127 @@
+//! The commands one by one: the way from text to a trained retriever, bad input, interruptions.
+
+mod common;
+
+use std::process::{Command, Stdio};
+
+use common::{Place, interrupt_when, lines, text};
+
+/// Chunks, groups and a tiny language model.
+fn prepared() -> Place {
+    let place = Place::new();
+    place.code("code", 12);
+    place.succeed("data chunk --input code --out chunks.jsonl --size 40");
+    place.succeed("data group --chunks chunks.jsonl --out groups.jsonl --group-size 4");
+    place.succeed(
+        "model new --chunks chunks.jsonl --out lm --vocabulary 600 --hidden 32 --layers 1 --heads 2",
+    );
+    place
+}
+
+const TRAIN: &str = "train --groups groups.jsonl --lm lm --retriever-start lm --pooling mean --tau 0.1";
+
+#[test]
+fn from_text_to_a_measured_retriever() {
+    let place = prepared();
+    place.succeed("data code-search --input code --out collection --queries 60");
+    let printed =
+        place.succeed(&format!("{TRAIN} --out run --steps 4 --eval-data collection --eval-split test"));
+    assert!(printed.contains("tau = 0.1") && printed.contains("best held-out score"), "{printed}");
+    let dense = place.succeed("eval --data collection --encoder run/best");
+    assert!(dense.contains("ndcg@10"), "{dense}");
+    let bm25 = place.succeed("eval --data collection --mode bm25 --analyser code");
+    assert!(bm25.contains("recall@100"), "{bm25}");
+}
+
+#[test]
+fn bad_corpora_are_named() {
+    let place = Place::new();
+    let chunk = |input: &str| format!("data chunk --input {input} --out out.jsonl");
+    place.fail(&chunk("nowhere"), &["nowhere"]);
+    std::fs::create_dir(place.path("empty")).unwrap();
+    place.fail(&chunk("empty"), &["empty"]);
+    place.write("binary/a.rs", b"fn a() {}\0\x01\x02");
+    place.fail(&chunk("binary"), &["a.rs"]);
+    place.write("latin/b.rs", b"// caf\xe9\nfn b() {}\n");
+    place.fail(&chunk("latin"), &["b.rs", "UTF-8"]);
+    place.write("latin/good.rs", "fn good() { let number = 1; }\n".repeat(20));
+    place.succeed(&format!("{} --skip-bad", chunk("latin")));
+    place.write("lines.jsonl", "{\"_id\": \"1\", \"text\": \"fine\"}\nrubbish\n");
+    place.fail("data chunk --input lines.jsonl --out other.jsonl", &["lines.jsonl", "2"]);
+    assert!(!place.path("other.jsonl").exists(), "nothing half-written stays");
+}
+
+#[test]
+fn bad_settings_are_named() {
+    let place = prepared();
+    place.write("unknown.toml", "groups = \"groups.jsonl\"\nlm = \"lm\"\nout = \"run\"\ntua = 0.1\n");
+    place.fail("train --config unknown.toml", &["unknown.toml", "tua"]);
+    place.fail(&format!("{TRAIN} --out run --steps 2 --learning-rate -1"), &["learning"]);
+    place.fail(&format!("{TRAIN} --out run --steps 2 --tau 0"), &["tau"]);
+    place.fail(&format!("{TRAIN} --out run"), &["steps"]);
+    place.fail("data group --chunks chunks.jsonl --out other.jsonl --group-size 1", &["group size", "1"]);
+    assert!(!place.path("run").exists(), "nothing was begun");
+}
+
+#[test]
+fn damaged_models_are_named() {
+    let place = prepared();
+    let weights = place.path("lm/model.safetensors");
+    let bytes = std::fs::read(&weights).unwrap();
+    std::fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
+    place.fail(&format!("{TRAIN} --out run --steps 2"), &["model.safetensors"]);
+    // Without the manifest the file itself must tell.
+    std::fs::remove_file(place.path("lm/revela.json")).unwrap();
+    place.fail(&format!("{TRAIN} --out run --steps 2"), &["lm"]);
+    std::fs::write(&weights, &bytes).unwrap();
+    place.succeed(
+        "model new --chunks chunks.jsonl --out large --vocabulary 700 --hidden 32 --layers 1 --heads 2",
+    );
+    std::fs::copy(place.path("large/tokenizer.json"), place.path("lm/tokenizer.json")).unwrap();
+    place.fail(&format!("{TRAIN} --out run --steps 2"), &["tokenizer"]);
+}
+
+#[test]
+fn a_folder_holds_one_run() {
+    let place = prepared();
+    place.succeed(&format!("{TRAIN} --out run --steps 2"));
+    let before = std::fs::read(place.path("run/log.jsonl")).unwrap();
+    place.fail(&format!("{TRAIN} --out run --steps 2"), &["run"]);
+    assert_eq!(std::fs::read(place.path("run/log.jsonl")).unwrap(), before);
+    place.fail("train --resume run --steps 3", &["--resume"]);
+    place.fail("train --resume nowhere", &["nowhere"]);
+}
+
+#[test]
+fn an_interrupted_run_goes_on_and_a_full_disk_loses_nothing() {
+    let place = prepared();
+    let settings = format!("{TRAIN} --steps 60 --checkpoint-every 1000");
+    place.succeed(&format!("{settings} --out straight"));
+    let child = place.command(&format!("{settings} --out run")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = interrupt_when({ child }.spawn().unwrap(), || lines(&place.path("run/log.jsonl")) > 5);
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("revela train --resume"), "{}", text(&output.stdout));
+    // Files may grow to 20 blocks of 512 bytes only, as on a disk that is nearly full.
+    let program = env!("CARGO_BIN_EXE_revela");
+    let script = format!("trap '' XFSZ; ulimit -f 20; exec {program} train --resume run");
+    let full = Command::new("sh").args(["-c", &script]).current_dir(place.path("")).output().unwrap();
+    assert!(!full.status.success());
+    assert!(text(&full.stderr).contains("error:"), "{}", text(&full.stderr));
+    place.succeed("train --resume run");
+    let weights =
+        |run: &str| std::fs::read(place.path(run).join("stages/revela/encoder/model.safetensors")).unwrap();
+    assert!(weights("run") == weights("straight"), "a resumed run equals a straight one");
+}
+
+#[test]
+fn help_is_a_manual() {
+    let place = Place::new();
+    let help = place.succeed("train --help");
+    for part in ["[[stage]]", "Ctrl-C", "--tau-end", "[default: 1e-4", "Optimiser:"] {
+        assert!(help.contains(part), "no {part:?} in {help}");
+    }
+    for command in ["", "quickstart", "data", "data chunk", "model new", "search", "eval"] {
+        assert!(place.succeed(&format!("{command} --help")).contains("Usage:"), "{command}");
+    }
+    assert_eq!(place.run("no-such-command").status.code(), Some(2));
+}
