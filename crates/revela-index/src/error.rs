@@ -84,6 +84,9 @@ pub enum Error {
         /// What is allowed.
         rule: &'static str,
     },
+    /// A graph could not be built.
+    #[error("cannot build the graph: {0}; build it again, or ask for flat shards")]
+    Graph(String),
     /// The embedder failed.
     #[error(transparent)]
     Embed(#[from] EmbedError),
@@ -105,6 +108,9 @@ pub enum RowProblem {
     /// All numbers are zero (or so small that the length is), so it has no direction.
     #[error("is zero, so it has no direction; cosine similarity needs one")]
     Zero,
+    /// A number is larger than 16-bit floating point can hold.
+    #[error("holds a number at position {0} that is too large for f16; store f32 instead")]
+    TooLargeForHalf(usize),
     /// The squared length is not a finite number.
     #[error("is too long: its squared length overflows")]
     TooLong,

@@ -36,6 +36,8 @@
 //! | --- | --- |
 //! | passages to be found by words, by meaning, or both | [`CollectionBuilder`], then [`Searcher`] |
 //! | texts and no wish for a folder | [`bm25::TextIndexWriter`] in memory |
+//! | a collection that changes | [`CollectionWriter`]: add, replace, delete, compact |
+//! | vectors and row numbers, in bulk or without allocating | [`search_rows`], [`RowSearcher`] |
 //! | two matrices | [`flat::search`] |
 //! | rankings from several systems | [`fusion::Fusion`] |
 //! | chunks that should be trained on together | [`grouping`] |
@@ -49,23 +51,36 @@
 //! Every ranking is a total order: equal scores are ordered by row, which is the order in which passages
 //! were added. One machine gives the same scores every time and with any number of threads; another
 //! instruction set may differ in the last bits of a similarity.
+//!
+//! Flat shards, which collections of fewer than 30,000 passages are made of, are searched exactly. Larger
+//! shards have a graph, by which nearly all of the nearest are found ([`Effort`] says how hard to look).
+//! Threads insert into a graph at once, so two builds differ slightly; with [`InsertOrder::Serial`] the same
+//! input gives the same bytes.
 
 #[cfg(target_endian = "big")]
 compile_error!("shards are little-endian and read in place, so big-endian machines are not supported");
 
+pub mod bench;
 pub mod bm25;
+mod codes;
 pub mod collection;
-mod dense;
 mod distance;
 mod error;
+mod exact;
+pub mod export;
 mod filter;
 pub mod flat;
 pub mod fusion;
 pub mod grouping;
+mod hnsw;
+pub mod info;
 mod metric;
 mod mmap;
+mod nearest;
+mod options;
 mod passage;
 mod query;
+mod rows;
 mod rowset;
 mod searcher;
 mod shard;
@@ -73,11 +88,15 @@ pub mod testing;
 pub mod topk;
 pub mod vectors;
 
-pub use collection::{Collection, CollectionBuilder, Duplicates};
+pub use collection::{Collection, CollectionBuilder, CollectionWriter, Duplicates};
 pub use distance::instruction_set;
 pub use error::{Error, RowProblem};
 pub use filter::Filter;
+pub use hnsw::{GraphOptions, InsertOrder};
 pub use metric::Metric;
+pub use nearest::Effort;
+pub use options::{Coding, Structure, VectorOptions};
 pub use passage::Passage;
 pub use query::{Hit, Mode, Query, QueryInput};
+pub use rows::{RowSearcher, search_rows};
 pub use searcher::Searcher;

@@ -1,7 +1,7 @@
 //! Files mapped into memory for reading.
 #![allow(unsafe_code)]
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -16,16 +16,24 @@ use revela_base::file::FileError;
 pub(crate) struct MappedFile {
     path: PathBuf,
     map: Mmap,
+    /// Holds a shared lock, which tells writers that the file is in use.
+    _file: File,
 }
 
 impl MappedFile {
     /// Maps a file; an empty one gives no bytes.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
         let file = File::open(path).map_err(FileError::io("open", path))?;
+        // Only who removes the file locks it exclusively. A system without locks is no reason to fail.
+        if matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+            return Err(FileError::Locked { path: path.to_owned() });
+        }
+        // It may have been removed between opening and locking.
+        std::fs::metadata(path).map_err(FileError::io("open", path))?;
         // SAFETY: the file is only ever read here, and the type's documentation states what is assumed of
         // other programs; every offset into the bytes is checked against their length.
         let map = unsafe { Mmap::map(&file) }.map_err(FileError::io("map", path))?;
-        Ok(Self { path: path.to_owned(), map })
+        Ok(Self { path: path.to_owned(), map, _file: file })
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::filter::Filter;
 use crate::fusion::Fusion;
+use crate::nearest::Effort;
 
 /// What a query looks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,12 +51,13 @@ pub struct Query {
     pub(crate) mode: Mode,
     pub(crate) depth: usize,
     pub(crate) filter: Filter,
+    pub(crate) effort: Effort,
 }
 
 impl Query {
     /// Asks for the 10 best of what `input` looks for, without a filter, in [`Mode::Auto`].
     pub fn new(input: QueryInput) -> Self {
-        Self { input, k: 10, mode: Mode::Auto, depth: 100, filter: Filter::All }
+        Self { input, k: 10, mode: Mode::Auto, depth: 100, filter: Filter::All, effort: Effort::default() }
     }
 
     /// Asks with a text.
@@ -86,6 +88,13 @@ impl Query {
     #[must_use]
     pub fn depth(mut self, depth: usize) -> Self {
         self.depth = depth;
+        self
+    }
+
+    /// How hard dense search looks for near vectors.
+    #[must_use]
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
         self
     }
 

@@ -46,6 +46,14 @@ impl RowSet {
         self.words.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
     }
 
+    /// The rows in the set, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        (0u32..).step_by(64).zip(&self.words).flat_map(|(first, &word)| {
+            let bits = std::iter::successors(Some(word), |word| Some(word & word.wrapping_sub(1)));
+            bits.take_while(|&word| word != 0).map(move |word| first + word.trailing_zeros())
+        })
+    }
+
     /// How many rows are in the set.
     pub(crate) fn count(&self) -> u32 {
         self.words.iter().map(|word| word.count_ones()).sum()
@@ -103,6 +111,7 @@ mod tests {
         }
         assert!(!set.insert(130) && !set.insert(u32::MAX) && !set.insert(0));
         assert_eq!(set.count(), 4);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [0, 63, 64, 129]);
         assert!(set.contains(129) && !set.contains(1) && !set.contains(130) && !set.contains(u32::MAX));
         assert_eq!(RowSet::empty(0).count(), 0);
     }

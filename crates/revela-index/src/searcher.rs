@@ -7,9 +7,9 @@ use revela_base::embed::{Embedder, TextKind};
 
 use crate::bm25::{self, Snippet};
 use crate::collection::Collection;
-use crate::dense::{self, DenseQuery, Place, Ranked};
 use crate::error::Error;
 use crate::fusion::{Fusion, Ranking};
+use crate::nearest::{self, NearestQuery, Place, Ranked};
 use crate::passage::Passage;
 use crate::query::{Hit, Mode, Query, QueryInput};
 use crate::rowset::RowSet;
@@ -173,15 +173,7 @@ impl Searcher {
     }
 
     fn check_vector(&self, number: usize, vector: &mut [f32]) -> Result<(), Error> {
-        let Some(space) = self.collection.vectors() else { return Ok(()) };
-        if vector.len() != space.dim as usize {
-            return Err(Error::Dimension {
-                what: format!("query {number}"),
-                expected: space.dim as usize,
-                found: vector.len(),
-            });
-        }
-        space.metric.prepare("the queries", number as u64, vector.len(), vector)
+        self.collection.vectors().map_or(Ok(()), |space| space.prepare_query(number, vector))
     }
 
     /// The dense ranking of each plan that wants one; empty for the others.
@@ -189,12 +181,17 @@ impl Searcher {
         let (mut queries, mut asking) = (Vec::new(), Vec::new());
         for (number, plan) in plans.iter().enumerate() {
             if let Some(vector) = &plan.vector {
-                queries.push(DenseQuery { vector, k: plan.depth(), filter: plan.filter.as_deref() });
+                queries.push(NearestQuery {
+                    vector,
+                    k: plan.depth(),
+                    effort: plan.query.effort,
+                    filter: plan.filter.as_deref(),
+                });
                 asking.push(number);
             }
         }
         let mut rankings = vec![Vec::new(); plans.len()];
-        for (number, found) in asking.into_iter().zip(dense::rank(&self.collection, &queries)?) {
+        for (number, found) in asking.into_iter().zip(nearest::rank(&self.collection, &queries)?) {
             if let Some(ranking) = rankings.get_mut(number) {
                 *ranking = found;
             }

@@ -55,6 +55,22 @@ impl<I: Ord + Copy> TopK<I> {
         Self { k, heap: BinaryHeap::with_capacity(k.saturating_add(1).min(1 << 10)) }
     }
 
+    /// Forgets everything and keeps up to `k` from now on; memory is used again.
+    pub(crate) fn reset(&mut self, k: usize) {
+        self.k = k;
+        self.heap.clear();
+    }
+
+    /// How many are kept at most.
+    pub(crate) fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Hands out what was kept, in no order, and forgets it.
+    pub(crate) fn drain(&mut self, each: impl FnMut(Scored<I>)) {
+        self.heap.drain().for_each(each);
+    }
+
     /// Offers one.
     #[inline]
     pub fn push(&mut self, score: f32, id: I) {

@@ -3,24 +3,24 @@
 use std::path::{Path, PathBuf};
 
 use revela_base::checksum::Checksum;
-use revela_base::embed::{Embedder, TextKind};
+use revela_base::embed::Embedder;
 use revela_base::file::{DirLock, FileError};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Progress;
 use revela_base::seed::Seed;
 use serde::{Deserialize, Serialize};
 
-use super::Collection;
-use super::manifest::{BuildParameters, Dtype, Manifest, Settings, TextSpace, VectorSpace};
+use super::feed::{self, Watch};
+use super::manifest::{BuildParameters, Manifest, Settings, TextSpace, VectorSpace};
 use super::sink::Sink;
+use super::spool::{self, Spool};
+use super::{Collection, sweep};
 use crate::bm25::Analyser;
 use crate::error::Error;
 use crate::metric::Metric;
+use crate::options::VectorOptions;
 use crate::passage::Passage;
-use crate::vectors::{RowBlock, RowReader};
-
-/// Passages that are embedded and written together.
-const BLOCK: usize = 512;
+use crate::vectors::RowReader;
 
 /// What to do when an id comes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,6 +48,7 @@ pub struct CollectionBuilder {
     duplicates: Duplicates,
     chunker: Option<serde_json::Value>,
     seed: Seed,
+    vectors: VectorOptions,
 }
 
 impl CollectionBuilder {
@@ -62,6 +63,7 @@ impl CollectionBuilder {
             duplicates: Duplicates::Refuse,
             chunker: None,
             seed: Seed(0),
+            vectors: VectorOptions::default(),
         }
     }
 
@@ -100,6 +102,13 @@ impl CollectionBuilder {
         self
     }
 
+    /// How vectors are stored and made quick to search.
+    #[must_use]
+    pub fn vectors(mut self, options: VectorOptions) -> Self {
+        self.vectors = options;
+        self
+    }
+
     /// Fixes everything that is drawn at random.
     #[must_use]
     pub fn seed(mut self, seed: Seed) -> Self {
@@ -107,7 +116,8 @@ impl CollectionBuilder {
         self
     }
 
-    /// Builds from passages: their texts always, and their vectors where there is an embedder.
+    /// Builds from passages: their texts always, and their vectors where there is an embedder. Started
+    /// again after a kill or an error, it does not embed again what was embedded.
     ///
     /// # Errors
     /// [`FileError::Exists`] when a collection stands there, [`FileError::Locked`] when one is being
@@ -128,19 +138,10 @@ impl CollectionBuilder {
             None => None,
         };
         let texts = Some(TextSpace { analyser: self.analyser });
-        self.fill(vectors, texts, |sink| {
-            let task = progress.task("index", "passages", None);
-            let mut passages = passages.into_iter();
-            loop {
-                interrupt.check()?;
-                let block = passages.by_ref().take(BLOCK).collect::<Result<Vec<_>, _>>();
-                let block = block.map_err(|e| Error::Source(e.into()))?;
-                if block.is_empty() {
-                    return Ok(());
-                }
-                sink.push(&block, embed(embedder, &block)?)?;
-                task.advance(block.len() as u64);
-            }
+        self.fill(vectors, texts, Watch { progress, interrupt }, |sink, watch| {
+            let spool = |e: &dyn Embedder| Spool::open(&self.path, e.dimension());
+            let embedder = embedder.map(|e| Ok::<_, Error>((e, spool(e)?))).transpose()?;
+            feed::passages(sink, passages, embedder, watch)
         })
     }
 
@@ -156,28 +157,18 @@ impl CollectionBuilder {
         interrupt: &Interrupt,
     ) -> Result<Collection, Error> {
         let space = self.space(rows.dim(), None)?;
-        let total = rows.rows();
-        self.fill(Some(space), None, |sink| {
-            let task = progress.task("index", "vectors", total);
-            let mut block = RowBlock::default();
-            let mut done = 0;
-            loop {
-                interrupt.check()?;
-                let count = rows.next_block(BLOCK, &mut block)?;
-                let named = name_rows(rows.what(), ids, &mut block.ids, done, count)?;
-                if count == 0 {
-                    return Ok(());
-                }
-                sink.push(&named, std::mem::take(&mut block.data))?;
-                done += count;
-                task.advance(count as u64);
-            }
+        self.fill(Some(space), None, Watch { progress, interrupt }, |sink, watch| {
+            feed::vectors(sink, rows, ids, 0, watch)
         })
     }
 
     fn space(&self, dim: usize, encoder: Option<Checksum>) -> Result<VectorSpace, Error> {
         match u32::try_from(dim) {
-            Ok(dim) if dim > 0 => Ok(VectorSpace { dim, dtype: Dtype::F32, metric: self.metric, encoder }),
+            Ok(dim) if dim > 0 => {
+                self.vectors.check(dim)?;
+                let dtype = self.vectors.dtype;
+                Ok(VectorSpace { dim, dtype, metric: self.metric, encoder })
+            }
             _ => Err(Error::Option {
                 option: "dimension",
                 value: dim.to_string(),
@@ -191,7 +182,8 @@ impl CollectionBuilder {
         &self,
         vectors: Option<VectorSpace>,
         texts: Option<TextSpace>,
-        push: impl FnOnce(&mut Sink<'_>) -> Result<(), Error>,
+        watch: Watch<'_>,
+        push: impl FnOnce(&mut Sink<'_>, Watch<'_>) -> Result<(), Error>,
     ) -> Result<Collection, Error> {
         if self.shard_rows == 0 {
             let (option, rule) = ("shard_rows", "a shard needs at least one row");
@@ -201,87 +193,29 @@ impl CollectionBuilder {
         if Manifest::exists(&self.path) {
             return Err(FileError::Exists { path: self.path.clone() }.into());
         }
-        clear_leftovers(&self.path)?;
+        sweep::refuse_foreign(&self.path)?;
+        sweep::sweep(&self.path, None)?;
         let settings = Settings {
             generation: 0,
             next_shard: 0,
             vectors,
             texts,
             chunker: self.chunker.clone(),
-            build: BuildParameters { shard_rows: self.shard_rows, seed: self.seed },
+            build: BuildParameters { shard_rows: self.shard_rows, seed: self.seed, vectors: self.vectors },
         };
         let manifest = Manifest { settings, shards: Vec::new() };
         let filled = || -> Result<(), Error> {
-            let mut sink = Sink::new(&self.path, manifest, self.duplicates)?;
-            push(&mut sink)?;
+            let mut sink = Sink::new(&self.path, manifest, self.duplicates, watch)?;
+            push(&mut sink, watch)?;
             Ok(sink.finish()?.publish(&self.path)?)
         }();
         if filled.is_err() {
             // The reason why it failed is what matters; what stays is cleared by the next build.
-            let _ = clear_leftovers(&self.path);
+            let _ = sweep::sweep(&self.path, None);
         }
         filled?;
+        spool::remove(&self.path)?;
         drop(lock);
         Collection::open(&self.path)
     }
-}
-
-/// Removes what a build that did not finish has left. Called under the lock, with no manifest there.
-///
-/// A folder with anything else in it was not ours to begin with and is refused.
-fn clear_leftovers(dir: &Path) -> Result<(), FileError> {
-    let mut ours = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(FileError::io("read", dir))? {
-        let path = entry.map_err(FileError::io("read", dir))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name == ".lock" {
-            continue;
-        }
-        let temporary = name.starts_with('.') && name.ends_with(".tmp");
-        let (number, kind) = name.split_once('.').unwrap_or_default();
-        let numbered = number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit());
-        let known = kind == "shard" || kind == "text" || kind.starts_with("deleted-");
-        if !(temporary || numbered && known) {
-            return Err(FileError::Exists { path });
-        }
-        ours.push(path);
-    }
-    for path in ours {
-        let removed =
-            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-        removed.map_err(FileError::io("remove", &path))?;
-    }
-    Ok(())
-}
-
-fn embed(embedder: Option<&dyn Embedder>, block: &[Passage]) -> Result<Vec<f32>, Error> {
-    let Some(embedder) = embedder else { return Ok(Vec::new()) };
-    let texts: Vec<_> = block.iter().map(Passage::full_text).collect();
-    let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-    Ok(embedder.embed(TextKind::Passage, &texts)?)
-}
-
-/// Passages with nothing but ids, for rows `done` to `done + count`.
-fn name_rows(
-    what: &str,
-    given: Option<&[String]>,
-    in_file: &mut Vec<String>,
-    done: usize,
-    count: usize,
-) -> Result<Vec<Passage>, Error> {
-    let in_file = std::mem::take(in_file);
-    let ids: Vec<String> = match given {
-        Some(given) => {
-            let ids = given.get(done..done + count);
-            let left_over = count == 0 && given.len() != done;
-            let (Some(ids), false) = (ids, left_over) else {
-                let detail = format!("there are {} ids for its rows", given.len());
-                return Err(Error::Shape { what: what.to_owned(), detail });
-            };
-            ids.to_vec()
-        }
-        None if in_file.len() == count => in_file,
-        None => (done..done + count).map(|row| row.to_string()).collect(),
-    };
-    Ok(ids.into_iter().map(|id| Passage { id, title: String::new(), text: String::new() }).collect())
 }

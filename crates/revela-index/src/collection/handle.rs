@@ -9,6 +9,7 @@ use revela_base::file::FileError;
 use super::manifest::{Settings, ShardEntry};
 use crate::bm25::TextIndex;
 use crate::error::Error;
+use crate::info::{ShardInfo, ShardKind};
 use crate::rowset::RowSet;
 use crate::shard::Shard;
 
@@ -53,6 +54,21 @@ impl ShardHandle {
 
     pub(crate) fn live_rows(&self) -> u32 {
         self.entry.rows - self.entry.deleted.as_ref().map_or(0, |deleted| deleted.rows)
+    }
+
+    pub(super) fn info(&self) -> ShardInfo {
+        let kind = match (self.shard.rows(), self.shard.graph()) {
+            (None, _) => ShardKind::TextOnly,
+            (Some(_), None) => ShardKind::Flat,
+            (Some(_), Some(_)) => ShardKind::Graph,
+        };
+        ShardInfo {
+            name: self.entry.name.clone(),
+            rows: self.rows(),
+            deleted: self.rows() - self.live_rows(),
+            bytes: self.shard.file_length(),
+            kind,
+        }
     }
 
     pub(crate) fn is_live(&self, row: u32) -> bool {

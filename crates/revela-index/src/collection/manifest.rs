@@ -15,11 +15,14 @@ use revela_base::seed::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::bm25::Analyser;
+use crate::error::Error;
 use crate::metric::Metric;
+use crate::options::VectorOptions;
+use crate::vectors::Dtype;
 
 pub(super) const FORMAT: &str = "revela.collection";
 const VERSION: u32 = 1;
-const FILE: &str = "manifest.jsonl";
+pub(super) const FILE: &str = "manifest.jsonl";
 
 /// The vectors of a collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,13 +38,25 @@ pub struct VectorSpace {
     pub encoder: Option<Checksum>,
 }
 
-/// Type of stored numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Dtype {
-    /// 32-bit floating point.
-    F32,
+impl VectorSpace {
+    /// Checks that a vector can be searched for, and makes it what the metric wants. `number` names it in
+    /// errors.
+    pub(crate) fn prepare_query(&self, number: usize, vector: &mut [f32]) -> Result<(), Error> {
+        let (expected, found) = (self.dim as usize, vector.len());
+        if found != expected {
+            return Err(Error::Dimension { what: format!("query {number}"), expected, found });
+        }
+        self.metric.prepare("the queries", number as u64, expected, vector)
+    }
+
+    /// Refuses an encoder that did not make the vectors of the collection at `path`.
+    pub(super) fn check_encoder(&self, path: &Path, found: Checksum) -> Result<(), Error> {
+        if self.encoder == Some(found) {
+            return Ok(());
+        }
+        let expected = self.encoder.map_or("nobody (its vectors were given)".to_owned(), |e| e.to_string());
+        Err(Error::WrongEncoder { path: path.to_owned(), expected, found })
+    }
 }
 
 /// The texts of a collection.
@@ -60,6 +75,8 @@ pub struct BuildParameters {
     pub shard_rows: u32,
     /// Fixes everything that is drawn at random.
     pub seed: Seed,
+    /// How vectors are made quick to search.
+    pub vectors: VectorOptions,
 }
 
 /// What holds for the whole collection.

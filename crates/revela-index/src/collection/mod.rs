@@ -8,13 +8,18 @@
 //!   000000.deleted-3  rows that no longer count, since change 3
 //! ```
 //!
-//! Readers take no lock: they read the manifest and open what it names, and if a writer has meanwhile
-//! replaced both, they start again. An opened [`Collection`] is a snapshot that later changes don't touch.
+//! Readers never wait: they read the manifest and open what it names, and if a writer has meanwhile
+//! replaced both, they start again. An opened [`Collection`] is a snapshot that later changes don't touch:
+//! a shard that a reader has open is not removed (see `sweep`).
 
 mod builder;
+mod feed;
 mod handle;
 mod manifest;
 mod sink;
+mod spool;
+mod sweep;
+mod writer;
 
 use std::path::{Path, PathBuf};
 
@@ -24,12 +29,15 @@ use revela_base::interrupt::Interrupt;
 use revela_base::progress::Progress;
 
 use crate::error::Error;
+use crate::info::ShardInfo;
 use crate::passage::Passage;
 use manifest::Manifest;
 
+pub use crate::vectors::Dtype;
 pub use builder::{CollectionBuilder, Duplicates};
 pub(crate) use handle::ShardHandle;
-pub use manifest::{BuildParameters, Dtype, TextSpace, VectorSpace};
+pub use manifest::{BuildParameters, TextSpace, VectorSpace};
+pub use writer::CollectionWriter;
 
 /// How often opening is tried again when a writer was faster.
 const ATTEMPTS: usize = 10;
@@ -39,18 +47,6 @@ pub struct Collection {
     path: PathBuf,
     manifest: Manifest,
     shards: Vec<ShardHandle>,
-}
-
-/// What one shard holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShardInfo {
-    /// The shard's name, with which its files begin.
-    pub name: String,
-    /// Rows, deleted ones included.
-    pub rows: u32,
-    /// Rows that were deleted.
-    pub deleted: u32,
 }
 
 impl Collection {
@@ -123,12 +119,13 @@ impl Collection {
 
     /// Its shards, oldest first.
     pub fn shards(&self) -> Vec<ShardInfo> {
-        let info = |(entry, handle): (&manifest::ShardEntry, &ShardHandle)| ShardInfo {
-            name: entry.name.clone(),
-            rows: handle.rows(),
-            deleted: handle.rows() - handle.live_rows(),
-        };
-        self.manifest.shards.iter().zip(&self.shards).map(info).collect()
+        self.shards.iter().map(ShardHandle::info).collect()
+    }
+
+    /// Bytes of the text indexes.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        let files = self.manifest.shards.iter().flat_map(|entry| entry.texts.iter().flatten());
+        files.map(|(_, file)| file.bytes).sum()
     }
 
     pub(crate) fn handles(&self) -> &[ShardHandle] {
@@ -161,12 +158,19 @@ impl Collection {
         self.find(id)?.map(|place| self.passage_at(place)).transpose()
     }
 
+    fn shard_at(&self, number: u32) -> Result<&ShardHandle, Error> {
+        let absent = || Error::Unsupported(format!("the collection has no shard number {number}"));
+        self.shards.get(number as usize).ok_or_else(absent)
+    }
+
+    /// The id of a (shard, row).
+    pub(crate) fn id_at(&self, (number, row): (u32, u32)) -> Result<&str, Error> {
+        Ok(self.shard_at(number)?.shard().id(row)?)
+    }
+
     /// The passage of a (shard, row).
     pub(crate) fn passage_at(&self, (number, row): (u32, u32)) -> Result<Passage, Error> {
-        let shard = self
-            .shards
-            .get(number as usize)
-            .ok_or_else(|| Error::Unsupported(format!("the collection has no shard number {number}")))?;
+        let shard = self.shard_at(number)?;
         let id = shard.shard().id(row)?.to_owned();
         if self.texts().is_none() {
             return Ok(Passage { id, title: String::new(), text: String::new() });
@@ -186,9 +190,12 @@ impl Collection {
     /// # Errors
     /// [`FileError`] when a shard is damaged.
     pub fn vector(&self, id: &str) -> Result<Option<Vec<f32>>, Error> {
-        let Some((number, row)) = self.find(id)? else { return Ok(None) };
-        let rows = self.shards.get(number as usize).and_then(|shard| shard.shard().rows());
-        Ok(rows.and_then(|rows| rows.get(row as usize)).map(<[f32]>::to_vec))
+        Ok(self.find(id)?.and_then(|place| self.vector_at(place)))
+    }
+
+    /// The vector of a (shard, row).
+    pub(crate) fn vector_at(&self, (number, row): (u32, u32)) -> Option<Vec<f32>> {
+        self.shards.get(number as usize)?.shard().rows()?.get(row)
     }
 
     /// Refuses an encoder that did not make the vectors.
@@ -202,12 +209,7 @@ impl Collection {
                 self.path.display()
             )));
         };
-        if vectors.encoder == Some(found) {
-            return Ok(());
-        }
-        let expected =
-            vectors.encoder.map_or("nobody (its vectors were given)".to_owned(), |e| e.to_string());
-        Err(Error::WrongEncoder { path: self.path.clone(), expected, found })
+        vectors.check_encoder(&self.path, found)
     }
 
     /// Reads every byte and compares it with the checksums.

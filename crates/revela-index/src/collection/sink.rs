@@ -8,6 +8,7 @@ use revela_base::checksum::Checksum;
 use revela_base::file::{FileError, sync_dir};
 
 use super::builder::Duplicates;
+use super::feed::Watch;
 use super::handle::ShardHandle;
 use super::manifest::{self, Deleted, Manifest, ShardEntry};
 use crate::bm25::TextIndexWriter;
@@ -24,6 +25,7 @@ pub(super) struct Sink<'a> {
     dir: &'a Path,
     manifest: Manifest,
     duplicates: Duplicates,
+    watch: Watch<'a>,
     /// The shards of the manifest.
     closed: Vec<ShardHandle>,
     /// Rows of closed shards that a later row with the same id replaces, by shard.
@@ -43,23 +45,32 @@ struct OpenShard {
 }
 
 impl<'a> Sink<'a> {
-    pub(super) fn new(dir: &'a Path, manifest: Manifest, duplicates: Duplicates) -> Result<Self, Error> {
+    pub(super) fn new(
+        dir: &'a Path,
+        manifest: Manifest,
+        duplicates: Duplicates,
+        watch: Watch<'a>,
+    ) -> Result<Self, Error> {
         let open = |entry| ShardHandle::open(dir, &manifest.settings, entry);
         let closed = manifest.shards.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { dir, manifest, duplicates, closed, replaced: BTreeMap::new(), open: None, rows: 0 })
+        let replaced = BTreeMap::new();
+        Ok(Self { dir, manifest, duplicates, watch, closed, replaced, open: None, rows: 0 })
     }
 
     /// Adds rows: one passage each (only the id counts in a collection without texts), and the numbers
     /// of one vector each where the collection has vectors.
     pub(super) fn push(&mut self, passages: &[Passage], mut data: Vec<f32>) -> Result<(), Error> {
-        let dim = match &self.manifest.settings.vectors {
-            Some(space) => {
-                let dim = space.dim as usize;
-                space.metric.prepare("the vectors", self.rows, dim, &mut data)?;
-                dim
-            }
-            None => 0,
-        };
+        if let Some(space) = &self.manifest.settings.vectors {
+            let dim = space.dim as usize;
+            space.metric.prepare("the vectors", self.rows, dim, &mut data)?;
+            space.dtype.round("the vectors", self.rows, dim, &mut data)?;
+        }
+        self.push_prepared(passages, &data)
+    }
+
+    /// Adds rows whose vectors are already as they are stored.
+    pub(super) fn push_prepared(&mut self, passages: &[Passage], data: &[f32]) -> Result<(), Error> {
+        let dim = self.manifest.settings.vectors.as_ref().map_or(0, |space| space.dim as usize);
         if data.len() != passages.len() * dim {
             let detail = format!("{} numbers for {} rows of {dim}", data.len(), passages.len());
             return Err(Error::Shape { what: "the vectors".to_owned(), detail });
@@ -115,7 +126,7 @@ impl<'a> Sink<'a> {
 
     fn close(&mut self) -> Result<(), Error> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let entry = open.close(self.dir, &self.manifest)?;
+        let entry = open.close(self.dir, &self.manifest, self.watch)?;
         self.closed.push(ShardHandle::open(self.dir, &self.manifest.settings, &entry)?);
         self.manifest.shards.push(entry);
         Ok(())
@@ -125,24 +136,32 @@ impl<'a> Sink<'a> {
     pub(super) fn finish(mut self) -> Result<Manifest, Error> {
         self.close()?;
         self.manifest.settings.generation += 1;
-        let generation = self.manifest.settings.generation;
-        for (number, rows) in std::mem::take(&mut self.replaced) {
-            if let (Some(entry), Some(shard)) =
-                (self.manifest.shards.get_mut(number), self.closed.get(number))
-            {
-                let mut deleted = RowSet::empty(entry.rows);
-                (0..entry.rows).filter(|&row| rows.contains(row) || !shard.is_live(row)).for_each(|row| {
-                    deleted.insert(row);
-                });
-                entry.deleted = write_deleted(self.dir, &entry.name, generation, &deleted)?;
-            }
-        }
+        delete_rows(self.dir, &mut self.manifest, &self.closed, &self.replaced)?;
         Ok(self.manifest)
     }
 }
 
+/// Takes rows, by shard, out of a manifest that counts a change already.
+pub(super) fn delete_rows(
+    dir: &Path,
+    manifest: &mut Manifest,
+    shards: &[ShardHandle],
+    rows: &BTreeMap<usize, RowSet>,
+) -> Result<(), FileError> {
+    for (&number, rows) in rows {
+        if let (Some(entry), Some(shard)) = (manifest.shards.get_mut(number), shards.get(number)) {
+            let mut deleted = RowSet::empty(entry.rows);
+            (0..entry.rows).filter(|&row| rows.contains(row) || !shard.is_live(row)).for_each(|row| {
+                deleted.insert(row);
+            });
+            entry.deleted = write_deleted(dir, &entry.name, manifest.settings.generation, &deleted)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes the set of a shard's deleted rows under a new name; nothing for the empty set.
-pub(super) fn write_deleted(
+fn write_deleted(
     dir: &Path,
     name: &str,
     generation: u64,
@@ -187,8 +206,11 @@ impl OpenShard {
         Ok(())
     }
 
-    fn close(self, dir: &Path, manifest: &Manifest) -> Result<ShardEntry, Error> {
+    fn close(self, dir: &Path, manifest: &Manifest, watch: Watch<'_>) -> Result<ShardEntry, Error> {
         let settings = &manifest.settings;
+        let options = settings.build.vectors;
+        let vectors =
+            self.vectors.as_ref().map(|rows| options.prepare(rows.view(), watch.progress, watch.interrupt));
         let texts = match self.texts {
             None => None,
             Some(texts) => {
@@ -198,7 +220,7 @@ impl OpenShard {
         };
         let input = ShardInput {
             metric: settings.vectors.as_ref().map_or(Metric::Cosine, |space| space.metric),
-            rows: self.vectors.as_ref().map(Vectors::view),
+            vectors: vectors.transpose()?,
             ids: &self.ids,
             seed: settings.build.seed.derive(&self.name).0,
             encoder: settings.vectors.as_ref().and_then(|space| space.encoder),

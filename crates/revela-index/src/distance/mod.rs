@@ -2,26 +2,55 @@
 //!
 //! One file per instruction set; [`kernels`] chooses once, at run time. All sets are tested against
 //! the plain one. Within one set a pair of vectors always gives the same bits, however it is batched;
-//! between sets the last bits differ, because the order of the additions does.
+//! between sets the last bits of f32 results differ, because the order of the additions does. Results
+//! on int8 codes are whole numbers and the same everywhere.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod gather;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
 
 use std::sync::OnceLock;
 
-/// The functions of one instruction set. Both arguments must have the same length; if they don't, the
-/// rest of the longer one is ignored.
+pub(crate) use gather::prefetch;
+
+/// What is added to an int8 code so that it is stored without a sign, which is what the machines'
+/// multiply-and-add instructions want on one side.
+pub(crate) const CODE_BIAS: u8 = 128;
+
+/// Rows of codes are padded to a multiple of this with the code for zero.
+pub(crate) const CODE_BLOCK: usize = 64;
+
+/// Compares a query with the given rows of a matrix.
+type Gather<Q, T, O> = fn(&[Q], &[T], &[u32], &mut [O]);
+
+/// The functions of one instruction set. Both vectors must have the same length; if they don't, the
+/// rest of the longer one is ignored. Codes come in whole blocks of [`CODE_BLOCK`]; what is left over
+/// is ignored.
+///
+/// The functions that gather compare a query with the given rows of a matrix whose rows are as long as
+/// the query; a row outside of the matrix gets the smallest number.
 #[derive(Debug)]
 pub(crate) struct Kernels {
     /// The instruction set, for reports.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Dot product of f32 vectors.
-    pub dot: fn(&[f32], &[f32]) -> f32,
+    pub(crate) dot: fn(&[f32], &[f32]) -> f32,
+    /// Dot product of two rows of codes.
+    pub(crate) dot_codes: fn(&[u8], &[u8]) -> i32,
+    /// Dot products of a signed query with rows of codes *as they are stored*, that is, too large by
+    /// [`CODE_BIAS`] times the sum of the query.
+    pub(crate) gather_codes: Gather<i8, u8, i32>,
+    /// The same for successive rows, from the first one of the codes.
+    pub(crate) scan_codes: fn(&[i8], &[u8], &mut [i32]),
+    /// Dot products of a query with rows of f32.
+    pub(crate) gather: Gather<f32, f32, f32>,
+    /// Dot products of a query with rows of f16, given by their bits.
+    pub(crate) gather_f16: Gather<f32, u16, f32>,
 }
 
 /// What this machine runs best.
@@ -30,7 +59,7 @@ pub(crate) fn kernels() -> &'static Kernels {
     CHOSEN.get_or_init(|| available().first().copied().unwrap_or(&scalar::KERNELS))
 }
 
-/// The name of the instruction set in use: `avx512`, `avx2`, `neon` or `scalar`.
+/// The name of the instruction set in use: `avx512-vnni`, `avx512`, `avx2`, `neon` or `scalar`.
 pub fn instruction_set() -> &'static str {
     kernels().name
 }
@@ -38,7 +67,7 @@ pub fn instruction_set() -> &'static str {
 /// Everything this machine runs, best first, the plain one last.
 fn available() -> Vec<&'static Kernels> {
     #[cfg(target_arch = "x86_64")]
-    let fast = [avx512::available(), avx2::available()];
+    let fast = [avx512::with_vnni(), avx512::available(), avx2::available()];
     #[cfg(target_arch = "aarch64")]
     let fast = [neon::available()];
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -47,48 +76,4 @@ fn available() -> Vec<&'static Kernels> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::RngExt;
-    use revela_base::seed::Seed;
-
-    /// Lengths around every unrolling and tail.
-    fn lengths() -> impl Iterator<Item = usize> {
-        (0..200).chain([255, 256, 257, 384, 768, 1000, 1536, 4096])
-    }
-
-    fn numbers(name: &str, length: usize) -> Vec<f32> {
-        let mut stream = Seed(1).stream(name);
-        (0..length).map(|_| stream.random_range(-1.0f32..1.0)).collect()
-    }
-
-    #[test]
-    fn dot_agrees_with_f64_on_every_instruction_set() {
-        for length in lengths() {
-            let (a, b) = (numbers("a", length), numbers("b", length));
-            let exact: f64 = a.iter().zip(&b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
-            for kernels in available() {
-                let found = f64::from((kernels.dot)(&a, &b));
-                let tolerance = 1e-6 * (length as f64).sqrt().max(1.0);
-                assert!((found - exact).abs() < tolerance, "{} {length}: {found} {exact}", kernels.name);
-            }
-        }
-    }
-
-    #[test]
-    fn unaligned_and_unequal_lengths_are_harmless() {
-        let (a, b) = (numbers("a", 300), numbers("b", 300));
-        for kernels in available() {
-            for start in 0..17 {
-                let whole = (kernels.dot)(&a[start..], &b[start..]);
-                assert_eq!(whole, (kernels.dot)(&a[start..], &[&b[start..], &[9.0][..]].concat()));
-            }
-        }
-    }
-
-    #[test]
-    fn the_plain_one_is_always_there() {
-        assert_eq!(available().last().map(|k| k.name), Some("scalar"));
-        assert_eq!(instruction_set(), available()[0].name);
-    }
-}
+mod tests;

@@ -1,11 +1,32 @@
 //! Plain Rust: what the others are tested against, and what runs where nothing better does.
 
-use super::Kernels;
+use half::f16;
+
+use super::gather::gather;
+use super::{CODE_BIAS, CODE_BLOCK, Kernels};
 
 /// Independent sums, so that the compiler may use whatever vectors the target has.
 const LANES: usize = 16;
 
-pub(super) static KERNELS: Kernels = Kernels { name: "scalar", dot };
+pub(super) static KERNELS: Kernels = Kernels {
+    name: "scalar",
+    dot,
+    dot_codes,
+    gather_codes: |query, codes, rows, out| {
+        gather(query.len(), codes, rows, out, i32::MIN, |row| dot_query(row, query));
+    },
+    scan_codes: |query, codes, out| {
+        for (row, out) in codes.chunks_exact(query.len().max(1)).zip(out) {
+            *out = dot_query(row, query);
+        }
+    },
+    gather: |query, data, rows, out| {
+        gather(query.len(), data, rows, out, f32::NEG_INFINITY, |row| dot(query, row));
+    },
+    gather_f16: |query, data, rows, out| {
+        gather(query.len(), data, rows, out, f32::NEG_INFINITY, |row| dot_f16(query, row));
+    },
+};
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
@@ -16,4 +37,29 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     sums.iter().sum()
+}
+
+pub(super) fn dot_f16(query: &[f32], row: &[u16]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    for (a, b) in query.chunks(LANES).zip(row.chunks(LANES)) {
+        for (sum, (x, &y)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += x * f16::from_bits(y).to_f32();
+        }
+    }
+    sums.iter().sum()
+}
+
+fn whole_blocks(a: usize, b: usize) -> usize {
+    a.min(b) / CODE_BLOCK * CODE_BLOCK
+}
+
+fn dot_codes(a: &[u8], b: &[u8]) -> i32 {
+    let signed = |code: &u8| i32::from(*code) - i32::from(CODE_BIAS);
+    let length = whole_blocks(a.len(), b.len());
+    a.iter().zip(b).take(length).map(|(x, y)| signed(x) * signed(y)).sum()
+}
+
+fn dot_query(codes: &[u8], query: &[i8]) -> i32 {
+    let length = whole_blocks(codes.len(), query.len());
+    codes.iter().zip(query).take(length).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()
 }

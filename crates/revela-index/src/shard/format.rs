@@ -16,12 +16,13 @@
 //! | 28 | 4 | M |
 //! | 32 | 4 | ef_construction |
 //! | 36 | 4 | slots for neighbours at level 0 |
-//! | 40 | 4 | entry point, a node |
-//! | 44 | 4 | levels |
+//! | 40 | 4 | entry point: a place among the upper nodes, or a node where there are none |
+//! | 44 | 4 | levels above level 0 |
 //! | 48 | 8 | seed |
 //! | 56 | 8 | length of the file |
 //! | 64 | 64 | encoder fingerprint, zeros where there is none |
-//! | 128 | 64 | zeros |
+//! | 128 | 4 | length of the longest vector as f32, 0 without codes |
+//! | 132 | 60 | zeros |
 //!
 //! Then the section table, 96 bytes each: kind (4), zeros (4), offset (8), length (8), BLAKE3 of the
 //! section (64), zeros (8). Then the BLAKE3 of all of that (64). Checksums are hexadecimal digits. Sections
@@ -32,12 +33,17 @@ use std::ops::Range;
 
 use revela_base::checksum::Checksum;
 
+use crate::codes::MOST_DIMENSIONS;
+use crate::hnsw::MOST_NODES;
 use crate::metric::Metric;
+use crate::vectors::Dtype;
 
 pub(crate) const FORMAT: &str = "revela.shard";
 pub(crate) const VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"RVLSHARD";
 const FIXED: usize = 192;
+/// Where the length of the longest vector stands.
+const LONGEST: usize = 128;
 const ENTRY: usize = 96;
 /// Hexadecimal digits of a checksum.
 const DIGEST: usize = 64;
@@ -48,7 +54,7 @@ const MOST_SECTIONS: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub(crate) enum Section {
-    /// `count` x `dim` numbers in node order; absent where `dim` is 0.
+    /// `count` x `dim` numbers; absent where `dim` is 0.
     Vectors = 1,
     /// `count` + 1 u32: where each row's id begins in `IdBytes`.
     IdOffsets = 2,
@@ -56,10 +62,30 @@ pub(crate) enum Section {
     IdBytes = 3,
     /// `count` u32: the rows in ascending order of their ids' bytes.
     IdOrder = 4,
+    /// `count` rows of one byte per number, its code plus 128, padded with 128 to a multiple of 64.
+    Codes = 5,
+    /// `count` pairs of f32: a row's scale, and the length of what its codes leave out.
+    Scales = 6,
+    /// `count` lists of `slots` u32: a node's neighbours on level 0; unused slots are 2^32 - 1.
+    Links = 7,
+    /// Pairs of u32 for each node above level 0: the node, and its first list among the upper links.
+    UpperNodes = 8,
+    /// Lists of M u32, one per upper node and level above 0: places among the upper nodes.
+    UpperLinks = 9,
 }
 
 impl Section {
-    const ALL: [Self; 4] = [Self::Vectors, Self::IdOffsets, Self::IdBytes, Self::IdOrder];
+    const ALL: [Self; 9] = [
+        Self::Vectors,
+        Self::IdOffsets,
+        Self::IdBytes,
+        Self::IdOrder,
+        Self::Codes,
+        Self::Scales,
+        Self::Links,
+        Self::UpperNodes,
+        Self::UpperLinks,
+    ];
 
     fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|section| *section as u32 == number)
@@ -71,6 +97,11 @@ impl Section {
             Self::IdOffsets => "id offsets",
             Self::IdBytes => "ids",
             Self::IdOrder => "id order",
+            Self::Codes => "codes",
+            Self::Scales => "scales",
+            Self::Links => "links",
+            Self::UpperNodes => "upper nodes",
+            Self::UpperLinks => "upper links",
         }
     }
 }
@@ -80,13 +111,32 @@ impl Section {
 pub(crate) enum Kind {
     /// Every vector is compared.
     Flat,
+    /// A graph leads to the near ones.
+    Graph(GraphHeader),
 }
 
+/// What the header says of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GraphHeader {
+    pub(crate) m: u32,
+    pub(crate) ef_construction: u32,
+    pub(crate) slots: u32,
+    pub(crate) entry: u32,
+    pub(crate) levels: u32,
+}
+
+/// More than any graph has; keeps forged numbers from costing time.
+const MOST_LEVELS: u32 = 64;
+const MOST_SLOTS: u32 = 1 << 12;
+
 /// The header's fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) metric: Metric,
+    pub(crate) dtype: Dtype,
+    /// The length of the longest vector, where there are codes.
+    pub(crate) coded: Option<f32>,
     pub(crate) dim: u32,
     pub(crate) count: u32,
     pub(crate) seed: u64,
@@ -103,7 +153,7 @@ pub(crate) struct Entry {
 }
 
 /// Header, section table, and the checksum over both, which stands for the whole file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
     pub(crate) header: Header,
     pub(crate) entries: Vec<Entry>,
@@ -156,18 +206,25 @@ impl Layout {
         for number in [VERSION, self.entries.len() as u32, header.dim, header.count] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let kind = match header.kind {
-            Kind::Flat => 0,
+        let (kind, graph) = match header.kind {
+            Kind::Flat => (0, [0; 5]),
+            Kind::Graph(g) => (1, [g.m, g.ef_construction, g.slots, g.entry, g.levels]),
         };
         let metric = match header.metric {
             Metric::Cosine => 0,
             Metric::Dot => 1,
         };
-        out.extend_from_slice(&[kind, metric, 0, 0]);
-        out.resize(48, 0);
+        let dtype = match header.dtype {
+            Dtype::F32 => 0,
+            Dtype::F16 => 1,
+        };
+        out.extend_from_slice(&[kind, metric, dtype, header.coded.is_some().into()]);
+        graph.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
         out.extend_from_slice(&header.seed.to_le_bytes());
         out.extend_from_slice(&self.file_length.to_le_bytes());
         out.extend_from_slice(header.encoder.map(|c| c.to_string()).unwrap_or_default().as_bytes());
+        out.resize(LONGEST, 0);
+        out.extend_from_slice(&header.coded.unwrap_or_default().to_le_bytes());
         out.resize(FIXED, 0);
         for entry in &self.entries {
             out.extend_from_slice(&(entry.section as u32).to_le_bytes());
@@ -244,6 +301,7 @@ impl Layout {
 fn decode_header(fixed: &[u8]) -> Result<Header, LayoutError> {
     let kind = match fixed[24] {
         0 => Kind::Flat,
+        1 => Kind::Graph(decode_graph(fixed)?),
         other => return damaged(format!("it has the unknown kind {other}")),
     };
     let metric = match fixed[25] {
@@ -251,14 +309,24 @@ fn decode_header(fixed: &[u8]) -> Result<Header, LayoutError> {
         1 => Metric::Dot,
         other => return damaged(format!("it has the unknown metric {other}")),
     };
-    if fixed[26] != 0 || fixed[27] != 0 {
-        return damaged("its vectors have an unknown type");
-    }
+    let dtype = match fixed[26] {
+        0 => Dtype::F32,
+        1 => Dtype::F16,
+        other => return damaged(format!("its vectors have the unknown type {other}")),
+    };
+    let longest = f32::from_bits(u32_at(fixed, LONGEST));
+    let coded = match fixed[27] {
+        0 => None,
+        1 if longest.is_finite() && longest >= 0.0 => Some(longest),
+        _ => return damaged("its codes have an unknown type"),
+    };
     let encoder = &fixed[64..128];
     let has_encoder = encoder.iter().any(|&byte| byte != 0);
     let header = Header {
         kind,
         metric,
+        dtype,
+        coded,
         dim: u32_at(fixed, 16),
         count: u32_at(fixed, 20),
         seed: u64_at(fixed, 48),
@@ -267,10 +335,19 @@ fn decode_header(fixed: &[u8]) -> Result<Header, LayoutError> {
     if has_encoder != header.encoder.is_some() {
         return damaged("its encoder fingerprint is none");
     }
-    if header.count == 0 {
-        return damaged("it claims to have no rows");
+    if header.count == 0 || header.dim as usize > MOST_DIMENSIONS {
+        return damaged("it claims to have no rows, or rows of an impossible length");
     }
     Ok(header)
+}
+
+fn decode_graph(fixed: &[u8]) -> Result<GraphHeader, LayoutError> {
+    let [m, ef_construction, slots, entry, levels] = [28, 32, 36, 40, 44].map(|at| u32_at(fixed, at));
+    let plausible = |slots: u32| (1..=MOST_SLOTS).contains(&slots);
+    if !plausible(m) || !plausible(slots) || levels > MOST_LEVELS || u32_at(fixed, 20) > MOST_NODES {
+        return damaged("its graph has an impossible size");
+    }
+    Ok(GraphHeader { m, ef_construction, slots, entry, levels })
 }
 
 fn decode_entry(bytes: &[u8]) -> Result<Entry, LayoutError> {

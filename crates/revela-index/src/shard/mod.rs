@@ -5,7 +5,7 @@ mod reader;
 mod writer;
 
 pub(crate) use reader::Shard;
-pub(crate) use writer::ShardInput;
+pub(crate) use writer::{ShardInput, ShardVectors};
 
 #[cfg(test)]
 mod tests;

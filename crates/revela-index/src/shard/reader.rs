@@ -6,9 +6,11 @@ use std::path::Path;
 use revela_base::checksum::Checksum;
 use revela_base::file::FileError;
 
-use super::format::{FORMAT, Header, Layout, LayoutError, Section, VERSION};
+use super::format::{FORMAT, Header, Kind, Layout, LayoutError, Section, VERSION};
+use crate::codes::{self, CodesView};
+use crate::hnsw::GraphView;
 use crate::mmap::MappedFile;
-use crate::vectors::Rows;
+use crate::vectors::{Dtype, Rows, StoredRows};
 
 /// An opened shard. Its header and the places of its sections are checked; what the sections hold is
 /// checked where it is used, and as a whole by [`verify`](Self::verify).
@@ -29,13 +31,7 @@ impl Shard {
     }
 
     fn check_lengths(&self) -> Result<(), FileError> {
-        let header = &self.layout.header;
-        let (count, dim) = (u64::from(header.count), u64::from(header.dim));
-        let mut expected = vec![(Section::IdOffsets, 4 * (count + 1)), (Section::IdOrder, 4 * count)];
-        if dim > 0 {
-            expected.push((Section::Vectors, 4 * count * dim));
-        }
-        for (section, length) in expected {
+        for (section, length) in self.expected_lengths() {
             let found = self.layout.range(section).map(|range| range.len() as u64);
             if found != Some(length) {
                 let name = section.name();
@@ -46,7 +42,29 @@ impl Shard {
         if self.layout.range(Section::IdBytes).is_none() {
             return Err(self.damaged("it has no ids"));
         }
+        let upper = [(Section::UpperNodes, 8), (Section::UpperLinks, 4)];
+        if upper.iter().any(|&(section, size)| !self.bytes(section).len().is_multiple_of(size)) {
+            return Err(self.damaged("its upper levels end within a number"));
+        }
         Ok(())
+    }
+
+    /// Sections whose lengths follow from the header.
+    fn expected_lengths(&self) -> Vec<(Section, u64)> {
+        let header = &self.layout.header;
+        let (count, dim) = (u64::from(header.count), u64::from(header.dim));
+        let mut expected = vec![(Section::IdOffsets, 4 * (count + 1)), (Section::IdOrder, 4 * count)];
+        if dim > 0 {
+            expected.push((Section::Vectors, header.dtype.size() * count * dim));
+        }
+        if header.coded.is_some() {
+            expected.push((Section::Codes, count * codes::stride(header.dim as usize) as u64));
+            expected.push((Section::Scales, count * size_of::<codes::Scale>() as u64));
+        }
+        if let Kind::Graph(graph) = header.kind {
+            expected.push((Section::Links, 4 * count * u64::from(graph.slots)));
+        }
+        expected
     }
 
     fn damaged(&self, detail: impl Into<String>) -> FileError {
@@ -78,9 +96,43 @@ impl Shard {
     }
 
     /// The vectors, where the rows have some.
-    pub(crate) fn rows(&self) -> Option<Rows<'_>> {
-        let dim = self.layout.header.dim as usize;
-        Rows::new("a shard", dim, self.numbers(Section::Vectors)).ok()
+    pub(crate) fn rows(&self) -> Option<StoredRows<'_>> {
+        let header = &self.layout.header;
+        let dim = header.dim as usize;
+        if dim == 0 {
+            return None;
+        }
+        match header.dtype {
+            Dtype::F32 => Rows::new("a shard", dim, self.numbers(Section::Vectors)).ok().map(StoredRows::F32),
+            Dtype::F16 => Some(StoredRows::F16 { dim, data: self.numbers(Section::Vectors) }),
+        }
+    }
+
+    /// The codes of the vectors, where there are some.
+    pub(crate) fn codes(&self) -> Option<CodesView<'_>> {
+        let header = &self.layout.header;
+        let (data, scales) = (self.bytes(Section::Codes), self.numbers(Section::Scales));
+        header.coded.map(|longest| CodesView::new(header.dim as usize, data, scales, longest))
+    }
+
+    /// The graph, where there is one.
+    pub(crate) fn graph(&self) -> Option<GraphView<'_>> {
+        let Kind::Graph(graph) = self.layout.header.kind else { return None };
+        Some(GraphView {
+            count: self.len(),
+            slots: graph.slots,
+            upper_slots: graph.m,
+            levels: graph.levels,
+            entry: graph.entry,
+            links: self.numbers(Section::Links),
+            upper_nodes: self.numbers(Section::UpperNodes),
+            upper_links: self.numbers(Section::UpperLinks),
+        })
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn file_length(&self) -> u64 {
+        self.layout.file_length
     }
 
     /// A row's id.
@@ -130,7 +182,10 @@ impl Shard {
                 return Err(self.damaged(detail));
             }
         }
-        Ok(())
+        match self.graph() {
+            Some(graph) => graph.check().map_err(|detail| self.damaged(detail)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,12 +1,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use revela_base::checksum::Checksum;
+use revela_base::interrupt::Interrupt;
+use revela_base::progress::Silent;
 
 use super::*;
+use crate::codes::{CodedQuery, CodesView};
+use crate::exact::{self, ExactScratch};
+use crate::hnsw::{GraphOptions, InsertOrder, Scorer, Walk};
 use crate::metric::Metric;
-use crate::vectors::Vectors;
+use crate::options::{Coding, Structure, VectorOptions};
+use crate::topk::TopK;
+use crate::vectors::{Dtype, Vectors};
 
 struct Written {
     dir: tempfile::TempDir,
@@ -20,12 +28,36 @@ impl Written {
     }
 }
 
-fn write(ids: &[String], dim: usize) -> Written {
+fn options(kind: Kind) -> VectorOptions {
+    let graph = GraphOptions { m: 4, ef_construction: 8, order: InsertOrder::Serial };
+    let (dtype, coding, structure) = match kind {
+        Kind::Plain => (Dtype::F32, Coding::None, Structure::Flat),
+        Kind::Half => (Dtype::F16, Coding::None, Structure::Flat),
+        Kind::Coded => (Dtype::F32, Coding::Int8, Structure::Flat),
+        Kind::Graph => (Dtype::F16, Coding::Int8, Structure::Graph),
+    };
+    VectorOptions { dtype, coding, structure, graph }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Plain,
+    Half,
+    Coded,
+    Graph,
+}
+
+const KINDS: [Kind; 4] = [Kind::Plain, Kind::Half, Kind::Coded, Kind::Graph];
+
+fn write(ids: &[String], dim: usize, kind: Kind) -> Written {
     let dir = tempfile::tempdir().unwrap();
-    let data = (0..ids.len() * dim).map(|i| (i as f32).sin()).collect();
+    let mut data: Vec<f32> = (0..ids.len() * dim).map(|i| (i as f32).sin()).collect();
+    let options = options(kind);
+    options.dtype.round("x", 0, dim, &mut data).unwrap();
     let vectors = Vectors::new("x", dim, data).unwrap();
     let encoder = Some(Checksum::of(b"encoder"));
-    let input = ShardInput { metric: Metric::Dot, rows: Some(vectors.view()), ids, seed: 9, encoder };
+    let prepared = options.prepare(vectors.view(), &Silent, &Interrupt::new()).unwrap();
+    let input = ShardInput { metric: Metric::Dot, vectors: Some(prepared), ids, seed: 9, encoder };
     let identity = input.write(&dir.path().join("x.shard")).unwrap();
     Written { dir, vectors, identity }
 }
@@ -42,21 +74,52 @@ fn use_everything(path: &Path) -> Result<(), crate::Error> {
         shard.find(&id)?;
     }
     shard.find("absent")?;
-    if let Some(rows) = shard.rows() {
-        crate::flat::search(rows, rows, 3, &|_| true)?;
-    }
+    search_everything(&shard);
     shard.verify()?;
     Ok(())
 }
 
+fn search_everything(shard: &Shard) {
+    let Some(rows) = shard.rows() else { return };
+    let query = vec![0.5; rows.dim()];
+    let mut coded = CodedQuery::default();
+    coded.fill(&query);
+    let (mut scratch, mut top, mut walk) = (ExactScratch::default(), TopK::new(3), Walk::default());
+    exact::compare(rows, &query, 0..shard.len().min(100), &mut scratch, &mut top);
+    if let Some(codes) = shard.codes() {
+        exact::scan(rows, codes, (&query, &coded), &|_| true, &mut scratch, &mut top);
+        if let Some(graph) = shard.graph() {
+            walk.search(graph, &mut ByCodes(codes, &coded), 5);
+            walk.search_filtered(graph, &mut ByCodes(codes, &coded), 5, 50, &|row| row % 2 == 0);
+        }
+    }
+    assert!(top.into_sorted().iter().all(|hit| hit.id < shard.len()));
+}
+
+struct ByCodes<'a>(CodesView<'a>, &'a CodedQuery);
+
+impl Scorer for ByCodes<'_> {
+    fn scores(&mut self, rows: &[u32], out: &mut [f32]) {
+        self.0.scores(self.1, rows, &mut Vec::new(), out);
+    }
+}
+
 #[test]
 fn round_trip() {
+    KINDS.into_iter().for_each(round_trips);
+}
+
+fn round_trips(kind: Kind) {
     let ids = names(700);
-    let written = write(&ids, 5);
+    let written = write(&ids, 5, kind);
     let shard = Shard::open(&written.path()).unwrap();
     assert_eq!((shard.len(), shard.header().dim, shard.header().seed), (700, 5, 9));
     assert_eq!(shard.header().encoder, Some(Checksum::of(b"encoder")));
-    assert_eq!(shard.rows().unwrap(), written.vectors.view());
+    for (row, vector) in written.vectors.view().iter().enumerate() {
+        assert_eq!(shard.rows().unwrap().get(row as u32).unwrap(), vector, "{kind:?}");
+    }
+    assert_eq!(shard.codes().is_some(), matches!(kind, Kind::Coded | Kind::Graph));
+    assert_eq!(shard.graph().is_some(), kind == Kind::Graph);
     assert_eq!(shard.identity(), written.identity);
     for (row, id) in ids.iter().enumerate() {
         assert_eq!(shard.id(row as u32).unwrap(), id);
@@ -74,7 +137,7 @@ fn rows_without_vectors() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x");
     let ids = names(3);
-    let input = ShardInput { metric: Metric::Cosine, rows: None, ids: &ids, seed: 0, encoder: None };
+    let input = ShardInput { metric: Metric::Cosine, vectors: None, ids: &ids, seed: 0, encoder: None };
     input.write(&path).unwrap();
     let shard = Shard::open(&path).unwrap();
     assert!(shard.rows().is_none() && shard.header().encoder.is_none());
@@ -85,7 +148,7 @@ fn rows_without_vectors() {
 #[test]
 fn the_last_of_equal_ids_is_found() {
     let ids = ["b", "a", "b", "", "b", "c"].map(str::to_owned);
-    let shard = write(&ids, 2);
+    let shard = write(&ids, 2, Kind::Plain);
     let shard = Shard::open(&shard.path()).unwrap();
     assert_eq!(shard.find("b").unwrap(), Some(4));
     assert_eq!(shard.find("").unwrap(), Some(3));
@@ -96,19 +159,24 @@ fn impossible_inputs_are_refused() {
     let vectors = Vectors::new("x", 2, vec![1.0; 4]).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x");
-    let mut input =
-        ShardInput { metric: Metric::Dot, rows: Some(vectors.view()), ids: &[], seed: 0, encoder: None };
+    let prepare = |vectors| options(Kind::Plain).prepare(vectors, &Silent, &Interrupt::new()).ok();
+    let vectors = prepare(vectors.view());
+    let mut input = ShardInput { metric: Metric::Dot, vectors, ids: &[], seed: 0, encoder: None };
     assert!(input.write(&path).unwrap_err().to_string().contains("0 ids for 2 rows"));
     let none = Vectors::empty(2).unwrap();
-    input.rows = Some(none.view());
+    input.vectors = prepare(none.view());
     assert!(input.write(&path).unwrap_err().to_string().contains("1 to"));
     assert!(!path.exists());
 }
 
-/// Every byte flipped in three ways and every cut: never accepted, never a panic.
+/// A bit of every byte flipped, and every cut: never accepted, never a panic.
 #[test]
 fn every_flip_and_every_cut_is_noticed() {
-    let written = write(&names(12), 3);
+    [Kind::Half, Kind::Graph].into_iter().for_each(flip_and_cut);
+}
+
+fn flip_and_cut(kind: Kind) {
+    let written = write(&names(12), 3, kind);
     let path = written.path();
     let whole = fs::read(&path).unwrap();
     use_everything(&path).unwrap();
@@ -117,12 +185,10 @@ fn every_flip_and_every_cut_is_noticed() {
         assert!(use_everything(&path).is_err(), "cut at {cut}");
     }
     for at in 0..whole.len() {
-        for flip in [1u8, 0x80, 0xff] {
-            let mut bad = whole.clone();
-            bad[at] ^= flip;
-            fs::write(&path, &bad).unwrap();
-            assert!(use_everything(&path).is_err(), "byte {at} xor {flip}");
-        }
+        let mut bad = whole.clone();
+        bad[at] ^= 1 << (at % 8);
+        fs::write(&path, &bad).unwrap();
+        assert!(use_everything(&path).is_err(), "byte {at}");
     }
     fs::write(&path, [whole.as_slice(), b"x"].concat()).unwrap();
     assert!(use_everything(&path).is_err(), "a byte too many");
@@ -130,7 +196,7 @@ fn every_flip_and_every_cut_is_noticed() {
 
 #[test]
 fn other_files_and_versions_are_named() {
-    let written = write(&names(2), 2);
+    let written = write(&names(2), 2, Kind::Plain);
     let path = written.path();
     let mut bytes = fs::read(&path).unwrap();
     bytes[8] = 9;
@@ -146,20 +212,26 @@ proptest! {
     /// Several bytes replaced at once, and the checksum of the header made right again, as someone who
     /// means harm would do: errors or results, no panic.
     #[test]
-    fn forged_headers_do_no_harm(
-        edits in proptest::collection::vec((0usize..640, any::<u8>()), 1..6),
-        cut in 0usize..64,
+    fn forged_files_do_no_harm(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..6),
+        cut in prop_oneof![4 => Just(0usize), 1 => 0usize..64],
+        kind in proptest::sample::select(KINDS.to_vec()),
     ) {
-        let written = write(&names(9), 3);
-        let path = written.path();
-        let mut bytes = fs::read(&path).unwrap();
-        for (at, value) in edits {
-            let at = at % bytes.len();
+        static WHOLE: LazyLock<[Vec<u8>; 4]> =
+            LazyLock::new(|| KINDS.map(|kind| fs::read(write(&names(40), 3, kind).path()).unwrap()));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let mut bytes = WHOLE[kind as usize].clone();
+        for (at, value, in_header) in edits {
+            let at = at.index(if in_header { 200 } else { bytes.len() });
             bytes[at] = value;
         }
         super::format::reseal(&mut bytes);
         bytes.truncate(bytes.len() - cut.min(bytes.len()));
         fs::write(&path, &bytes).unwrap();
+        if let Ok(shard) = Shard::open(&path) {
+            search_everything(&shard);
+        }
         let _ = use_everything(&path);
     }
 }

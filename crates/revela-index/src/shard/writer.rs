@@ -5,20 +5,60 @@ use std::path::Path;
 use revela_base::checksum::Checksum;
 use revela_base::file::write_atomic;
 
-use super::format::{Header, Kind, Layout, Section};
+use super::format::{GraphHeader, Header, Kind, Layout, Section};
+use crate::codes::Codes;
 use crate::error::Error;
+use crate::hnsw::Graph;
 use crate::metric::Metric;
-use crate::vectors::Rows;
+use crate::vectors::{Dtype, Rows};
 
 /// What a shard is made of. Rows are already as the metric wants them.
 pub(crate) struct ShardInput<'a> {
     pub(crate) metric: Metric,
     /// Nothing for rows that have only a text.
-    pub(crate) rows: Option<Rows<'a>>,
+    pub(crate) vectors: Option<ShardVectors<'a>>,
     /// One id per row.
     pub(crate) ids: &'a [String],
     pub(crate) seed: u64,
     pub(crate) encoder: Option<Checksum>,
+}
+
+/// The vectors of a shard and what makes searching them fast.
+pub(crate) struct ShardVectors<'a> {
+    pub(crate) rows: Rows<'a>,
+    /// Rows were rounded to it before.
+    pub(crate) dtype: Dtype,
+    pub(crate) codes: Option<Codes>,
+    pub(crate) graph: Option<Graph>,
+}
+
+impl ShardVectors<'_> {
+    fn sections<'s>(&'s self, full: &'s [u8]) -> Vec<(Section, &'s [u8])> {
+        let mut sections = vec![(Section::Vectors, full)];
+        if let Some(codes) = &self.codes {
+            sections.push((Section::Codes, codes.data.as_slice()));
+            sections.push((Section::Scales, bytemuck::cast_slice(&codes.scales)));
+        }
+        if let Some(graph) = &self.graph {
+            sections.push((Section::Links, bytemuck::cast_slice(&graph.links)));
+            sections.push((Section::UpperNodes, bytemuck::cast_slice(&graph.upper_nodes)));
+            sections.push((Section::UpperLinks, bytemuck::cast_slice(&graph.upper_links)));
+        }
+        sections
+    }
+
+    fn kind(&self) -> Kind {
+        match &self.graph {
+            None => Kind::Flat,
+            Some(graph) => Kind::Graph(GraphHeader {
+                m: graph.upper_slots,
+                ef_construction: graph.ef_construction,
+                slots: graph.slots,
+                entry: graph.entry,
+                levels: graph.levels,
+            }),
+        }
+    }
 }
 
 impl ShardInput<'_> {
@@ -26,19 +66,24 @@ impl ShardInput<'_> {
     pub(crate) fn write(&self, path: &Path) -> Result<Checksum, Error> {
         let count = self.checked_count()?;
         let ids = IdSections::new(self.ids)?;
+        let vectors = self.vectors.as_ref();
+        let full = vectors.map(|vectors| vectors.dtype.bytes(vectors.rows.data()));
         let mut sections: Vec<(Section, &[u8])> = Vec::new();
-        if let Some(rows) = self.rows {
-            sections.push((Section::Vectors, bytemuck::cast_slice(rows.data())));
+        if let (Some(vectors), Some(full)) = (vectors, &full) {
+            sections = vectors.sections(full);
         }
         sections.extend([
             (Section::IdOffsets, bytemuck::cast_slice(&ids.offsets)),
             (Section::IdBytes, ids.bytes.as_slice()),
             (Section::IdOrder, bytemuck::cast_slice(&ids.order)),
         ]);
+        sections.sort_by_key(|(section, _)| *section);
         let header = Header {
-            kind: Kind::Flat,
+            kind: vectors.map_or(Kind::Flat, ShardVectors::kind),
             metric: self.metric,
-            dim: self.rows.map_or(0, |rows| rows.dim() as u32),
+            dtype: vectors.map_or(Dtype::F32, |vectors| vectors.dtype),
+            coded: vectors.and_then(|vectors| vectors.codes.as_ref()).map(|codes| codes.longest),
+            dim: vectors.map_or(0, |vectors| vectors.rows.dim() as u32),
             count,
             seed: self.seed,
             encoder: self.encoder,
@@ -48,8 +93,8 @@ impl ShardInput<'_> {
 
     fn checked_count(&self) -> Result<u32, Error> {
         let wrong = |detail: String| Err(Error::Shape { what: "a shard".to_owned(), detail });
-        if let Some(rows) = self.rows.filter(|rows| rows.len() != self.ids.len()) {
-            return wrong(format!("{} ids for {} rows", self.ids.len(), rows.len()));
+        if let Some(vectors) = self.vectors.as_ref().filter(|vectors| vectors.rows.len() != self.ids.len()) {
+            return wrong(format!("{} ids for {} rows", self.ids.len(), vectors.rows.len()));
         }
         match u32::try_from(self.ids.len()) {
             Ok(count) if (1..u32::MAX).contains(&count) => Ok(count),

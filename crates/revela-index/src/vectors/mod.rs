@@ -14,6 +14,7 @@ mod jsonl;
 pub mod npy;
 mod reader;
 mod safetensors;
+mod stored;
 
 use rayon::prelude::*;
 
@@ -21,11 +22,17 @@ use crate::error::{Error, RowProblem};
 
 pub use fvecs::write as write_fvecs;
 pub use jsonl::write as write_jsonl;
+pub(crate) use reader::unknown_format;
 pub use reader::{RowBlock, RowReader};
 pub use safetensors::write as write_safetensors;
+pub use stored::Dtype;
+pub(crate) use stored::StoredRows;
 
 /// Squared lengths below this have no reliable direction in f32.
 const SMALLEST_SQUARE: f64 = 1e-30;
+
+/// Numbers from which on it pays to wake other threads; a single query never does.
+const WORTH_THREADS: usize = 1 << 16;
 
 /// Rows of finite f32 numbers, row-major, that the matrix owns.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,7 +181,11 @@ pub(crate) fn check_finite(what: &str, first: u64, rows: Rows<'_>) -> Result<(),
     // The sum of 0 x is 0 exactly where all are finite, and takes a tenth of the time of a search.
     let suspect =
         |row: &&[f32]| row.iter().map(|x| x * 0.0).sum::<f32>() != 0.0 || row.iter().any(|x| !x.is_finite());
-    let bad = rows.data.par_chunks_exact(rows.dim).enumerate().find_first(|(_, row)| suspect(row));
+    let bad = if rows.data.len() < WORTH_THREADS {
+        rows.iter().enumerate().find(|(_, row)| suspect(row))
+    } else {
+        rows.data.par_chunks_exact(rows.dim).enumerate().find_first(|(_, row)| suspect(row))
+    };
     match bad {
         None => Ok(()),
         Some((row, numbers)) => {
@@ -197,6 +208,9 @@ pub(crate) fn normalise_rows(what: &str, first: u64, dim: usize, data: &mut [f32
         Ok(())
     };
     // The first bad row is the one reported, whatever thread saw it.
+    if data.len() < WORTH_THREADS {
+        return data.chunks_exact_mut(dim).enumerate().try_for_each(scale);
+    }
     let bad = data.par_chunks_exact_mut(dim).enumerate().map(scale).find_first(Result::is_err);
     bad.unwrap_or(Ok(()))
 }
@@ -210,7 +224,12 @@ fn decode_f16(bytes: &[u8], into: &mut Vec<f32>) {
 /// Checks that dot products of these rows with themselves stay finite.
 pub(crate) fn check_lengths(what: &str, first: u64, rows: Rows<'_>) -> Result<(), Error> {
     let too_long = |row: &&[f32]| !row.iter().map(|x| x * x).sum::<f32>().is_finite();
-    match rows.data.par_chunks_exact(rows.dim).position_first(|row| too_long(&row)) {
+    let bad = if rows.data.len() < WORTH_THREADS {
+        rows.iter().position(|row| too_long(&row))
+    } else {
+        rows.data.par_chunks_exact(rows.dim).position_first(|row| too_long(&row))
+    };
+    match bad {
         None => Ok(()),
         Some(row) => Err(row_error(what, first + row as u64, RowProblem::TooLong)),
     }

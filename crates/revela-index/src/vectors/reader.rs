@@ -27,6 +27,15 @@ pub(super) trait RowFormat {
     fn read(&mut self, limit: usize, block: &mut RowBlock) -> Result<usize, Error>;
 }
 
+/// The error for a name that ends in none of the formats.
+pub(crate) fn unknown_format(path: &Path) -> FileError {
+    FileError::Format {
+        path: path.to_owned(),
+        expected: "vector".to_owned(),
+        detail: "its name must end in .npy, .fvecs, .safetensors or .jsonl".to_owned(),
+    }
+}
+
 /// Reads a matrix from `.npy`, `.fvecs`, `.safetensors` or `.jsonl`, some rows at a time.
 pub struct RowReader {
     what: String,
@@ -47,14 +56,7 @@ impl RowReader {
             "fvecs" => Box::new(fvecs::FvecsRows::open(path)?),
             "safetensors" => Box::new(safetensors::SafetensorsRows::open(path)?),
             "jsonl" => Box::new(jsonl::JsonRows::open(path)?),
-            _ => {
-                return Err(FileError::Format {
-                    path: path.to_owned(),
-                    expected: "vector".to_owned(),
-                    detail: "its name must end in .npy, .fvecs, .safetensors or .jsonl".to_owned(),
-                }
-                .into());
-            }
+            _ => return Err(unknown_format(path).into()),
         };
         let what = path.display().to_string();
         check_shape(&what, format.dim(), 0)?;

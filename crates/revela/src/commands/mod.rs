@@ -3,6 +3,7 @@
 mod code_search;
 pub(crate) mod data;
 mod eval;
+mod index;
 pub(crate) mod model;
 mod search;
 mod train;
@@ -27,6 +28,9 @@ pub(crate) enum Command {
     Model(model::Model),
     /// Train a retriever, and the language model beside it, on groups of chunks.
     Train(Box<train::Train>),
+    /// Make, change, measure and look at collections.
+    #[command(subcommand)]
+    Index(index::Index),
     /// Search a collection.
     Search(search::Search),
     /// Measure a retriever on a collection with judgements.
@@ -39,6 +43,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Data(command) => data::run(command, context),
         Command::Model(command) => model::run(command, context),
         Command::Train(command) => train::run(*command, context),
+        Command::Index(command) => index::run(command, context),
         Command::Search(command) => search::run(command, context),
         Command::Eval(command) => eval::run(command, context),
     }

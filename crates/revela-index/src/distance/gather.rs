@@ -1,0 +1,65 @@
+//! Loops over the rows of a matrix that lie anywhere, and fetching them ahead.
+#![allow(unsafe_code)]
+
+/// Rows between the one that is being compared and the one that is being fetched.
+const AHEAD: usize = 4;
+
+/// Bytes that the processor fetches at once.
+const LINE: usize = 64;
+
+/// Compares given rows of a matrix. Inlined into functions that are compiled for an instruction set, so
+/// that `dot` is compiled for it too.
+#[inline(always)]
+pub(super) fn gather<T, O: Copy>(
+    stride: usize,
+    data: &[T],
+    rows: &[u32],
+    out: &mut [O],
+    missing: O,
+    dot: impl Fn(&[T]) -> O,
+) {
+    rows.iter().take(AHEAD).for_each(|&row| prefetch_row(data, row, stride));
+    for (at, (&row, out)) in rows.iter().zip(out).enumerate() {
+        if let Some(&later) = rows.get(at + AHEAD) {
+            prefetch_row(data, later, stride);
+        }
+        let start = row as usize * stride;
+        *out = match data.get(start..start + stride) {
+            Some(row) => dot(row),
+            None => missing,
+        };
+    }
+}
+
+#[inline(always)]
+fn prefetch_row<T>(data: &[T], row: u32, stride: usize) {
+    prefetch(data, row as usize * stride, stride);
+}
+
+/// Asks for numbers `start..start + length` to be brought near. Harmless for numbers that don't exist.
+#[inline(always)]
+pub(crate) fn prefetch<T>(data: &[T], start: usize, length: usize) {
+    let first = data.as_ptr().wrapping_add(start).cast::<u8>();
+    let mut at = 0;
+    while at < length * size_of::<T>() {
+        prefetch_line(first.wrapping_add(at));
+        at += LINE;
+    }
+}
+
+#[inline(always)]
+fn prefetch_line(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: fetching ahead is a hint: it never faults and changes nothing, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = address;
+}

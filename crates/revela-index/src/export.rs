@@ -1,0 +1,123 @@
+//! Getting out again what a collection holds.
+
+use std::io::Write;
+use std::path::Path;
+
+use revela_base::file::{AtomicFile, FileError};
+use revela_base::interrupt::Interrupt;
+use revela_base::progress::Progress;
+use serde::Serialize;
+
+use crate::collection::Collection;
+use crate::error::Error;
+use crate::vectors::{self, Vectors, npy};
+
+/// A passage as data sets in BEIR's layout have it.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(rename = "_id")]
+    id: &'a str,
+    title: &'a str,
+    text: &'a str,
+}
+
+/// Calls `each` with the place of every live row, in order.
+fn live_rows(
+    collection: &Collection,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+    mut each: impl FnMut((u32, u32)) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    let task = progress.task("export", "passages", Some(collection.len()));
+    for (number, shard) in (0u32..).zip(collection.handles()) {
+        for row in (0..shard.rows()).filter(|&row| shard.is_live(row)) {
+            if row % 1024 == 0 {
+                interrupt.check()?;
+            }
+            each((number, row))?;
+            task.advance(1);
+        }
+    }
+    Ok(collection.len())
+}
+
+/// Writes all passages as JSON lines of `_id`, `title` and `text`, which is what a collection is built from.
+/// Returns how many.
+///
+/// # Errors
+/// [`FileError`] when the disk refuses, [`Error::Unsupported`] for a collection without texts, and the
+/// collection's own damage.
+pub fn passages(
+    collection: &Collection,
+    path: &Path,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<u64, Error> {
+    if collection.texts().is_none() {
+        return Err(Error::Unsupported("the collection has no texts; export its vectors".to_owned()));
+    }
+    let mut out = AtomicFile::create(path)?;
+    let count = live_rows(collection, progress, interrupt, |place| {
+        let passage = collection.passage_at(place)?;
+        let line = Line { id: &passage.id, title: &passage.title, text: &passage.text };
+        let mut json =
+            serde_json::to_vec(&line).map_err(|e| FileError::io("encode a line of", path)(e.into()))?;
+        json.push(b'\n');
+        Ok(out.write_all(&json).map_err(FileError::io("write", path))?)
+    })?;
+    out.commit()?;
+    Ok(count)
+}
+
+/// Writes the ids of all passages, a line each. Returns how many.
+///
+/// # Errors
+/// [`FileError`] when the disk refuses or a shard is damaged.
+pub fn ids(
+    collection: &Collection,
+    path: &Path,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<u64, Error> {
+    let mut out = AtomicFile::create(path)?;
+    let count = live_rows(collection, progress, interrupt, |place| {
+        Ok(writeln!(out, "{}", collection.id_at(place)?).map_err(FileError::io("write", path))?)
+    })?;
+    out.commit()?;
+    Ok(count)
+}
+
+/// Writes all vectors as they are stored, in the order of [`ids`], to `.npy`, `.fvecs`, `.safetensors` or
+/// `.jsonl` (with ids); all are in memory meanwhile. Returns how many.
+///
+/// # Errors
+/// [`FileError`] when the disk refuses or the name has another ending, [`Error::Unsupported`] for a
+/// collection without vectors.
+pub fn vectors(
+    collection: &Collection,
+    path: &Path,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<u64, Error> {
+    let Some(space) = collection.vectors() else {
+        return Err(Error::Unsupported("the collection has no vectors; export its passages".to_owned()));
+    };
+    let mut all = Vectors::empty(space.dim as usize)?;
+    let mut ids = Vec::new();
+    let count = live_rows(collection, progress, interrupt, |place| {
+        if let Some(vector) = collection.vector_at(place) {
+            all.extend("a shard", &vector)?;
+            ids.push(collection.id_at(place)?.to_owned());
+        }
+        Ok(())
+    })?;
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    match extension.as_str() {
+        "npy" => npy::write_f32(path, all.view())?,
+        "fvecs" => vectors::write_fvecs(path, all.view())?,
+        "safetensors" => vectors::write_safetensors(path, all.view())?,
+        "jsonl" => vectors::write_jsonl(path, ids.iter().map(String::as_str), all.view())?,
+        _ => return Err(vectors::unknown_format(path).into()),
+    }
+    Ok(count)
+}

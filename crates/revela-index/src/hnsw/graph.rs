@@ -1,0 +1,140 @@
+//! A finished graph as plain arrays.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Fills the slots of a list that are not used; no node has this number.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// A node that is on more than the lowest level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct UpperNode {
+    pub(crate) node: u32,
+    /// Its list on level 1; those of the levels above follow.
+    pub(crate) first_list: u32,
+}
+
+/// The arrays of a graph. Nodes above level 0 are known by their place among [`upper_nodes`].
+///
+/// [`upper_nodes`]: Self::upper_nodes
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Graph {
+    /// Slots of a list on level 0.
+    pub(crate) slots: u32,
+    /// Slots of a list above; also the M that the graph was built with.
+    pub(crate) upper_slots: u32,
+    pub(crate) ef_construction: u32,
+    /// Levels above the lowest.
+    pub(crate) levels: u32,
+    /// Where walks begin: a place among the upper nodes, or a node where there are none.
+    pub(crate) entry: u32,
+    /// `slots` nodes per node.
+    pub(crate) links: Vec<u32>,
+    /// In ascending order of nodes.
+    pub(crate) upper_nodes: Vec<UpperNode>,
+    /// `upper_slots` places per list.
+    pub(crate) upper_links: Vec<u32>,
+}
+
+/// A graph in place. Nothing in it is trusted: a number that leads nowhere ends the list it is in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GraphView<'a> {
+    pub(crate) count: u32,
+    pub(crate) slots: u32,
+    pub(crate) upper_slots: u32,
+    pub(crate) levels: u32,
+    pub(crate) entry: u32,
+    pub(crate) links: &'a [u32],
+    pub(crate) upper_nodes: &'a [UpperNode],
+    pub(crate) upper_links: &'a [u32],
+}
+
+impl Graph {
+    pub(crate) fn view(&self) -> GraphView<'_> {
+        GraphView {
+            count: (self.links.len() / self.slots as usize) as u32,
+            slots: self.slots,
+            upper_slots: self.upper_slots,
+            levels: self.levels,
+            entry: self.entry,
+            links: &self.links,
+            upper_nodes: &self.upper_nodes,
+            upper_links: &self.upper_links,
+        }
+    }
+}
+
+impl<'a> GraphView<'a> {
+    /// A node's neighbours on level 0.
+    #[inline]
+    pub(crate) fn neighbours(&self, node: u32) -> impl Iterator<Item = u32> + 'a {
+        let count = self.count;
+        let slots = list(self.links, node as usize, self.slots);
+        slots.iter().copied().take_while(move |&neighbour| neighbour < count)
+    }
+
+    /// Where a node's list begins among the links.
+    #[inline]
+    pub(crate) fn list_start(&self, node: u32) -> usize {
+        node as usize * self.slots as usize
+    }
+
+    /// The neighbours of an upper node on a level above 0, as places.
+    pub(crate) fn upper_neighbours(&self, place: u32, level: u32) -> impl Iterator<Item = u32> + 'a {
+        let first =
+            self.upper_nodes.get(place as usize).map_or(usize::MAX, |upper| upper.first_list as usize);
+        let number = first.saturating_add(level.saturating_sub(1) as usize);
+        let count = self.upper_nodes.len();
+        let slots = list(self.upper_links, number, self.upper_slots);
+        slots.iter().copied().take_while(move |&place| (place as usize) < count)
+    }
+
+    /// The node at a place among the upper nodes, if it is one.
+    pub(crate) fn upper_node(&self, place: u32) -> Option<u32> {
+        self.upper_nodes.get(place as usize).map(|upper| upper.node).filter(|&node| node < self.count)
+    }
+
+    /// The node at which walks begin.
+    pub(crate) fn entry_node(&self) -> Option<u32> {
+        if self.levels == 0 {
+            return Some(self.entry).filter(|&node| node < self.count);
+        }
+        self.upper_node(self.entry)
+    }
+
+    /// Looks at every number. An error says what leads nowhere.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.entry_node().is_none() {
+            return Err("its entry point is none of its nodes".to_owned());
+        }
+        if !self.upper_nodes.is_sorted_by(|a, b| a.node < b.node && a.first_list < b.first_list) {
+            return Err("its upper nodes are out of order".to_owned());
+        }
+        let lists = self.upper_links.len() / self.upper_slots.max(1) as usize;
+        if let Some(last) = self.upper_nodes.last()
+            && (last.node >= self.count || last.first_list as usize >= lists)
+        {
+            return Err("its upper nodes lead outside of the graph".to_owned());
+        }
+        check_lists("level 0", self.links, self.slots, self.count as usize)?;
+        check_lists("the upper levels", self.upper_links, self.upper_slots, self.upper_nodes.len())
+    }
+}
+
+/// The slots of a list, or none where there is no such list.
+#[inline]
+fn list(links: &[u32], number: usize, slots: u32) -> &[u32] {
+    let start = number.saturating_mul(slots as usize);
+    links.get(start..start.saturating_add(slots as usize)).unwrap_or_default()
+}
+
+fn check_lists(which: &str, links: &[u32], slots: u32, count: usize) -> Result<(), String> {
+    for list in links.chunks(slots.max(1) as usize) {
+        let used = list.iter().position(|&to| to == NONE).unwrap_or(list.len());
+        let (used, rest) = list.split_at(used);
+        if used.iter().any(|&to| to as usize >= count) || rest.iter().any(|&to| to != NONE) {
+            return Err(format!("a list of {which} leads outside of the graph"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! Choosing every node's neighbours again, and reaching every node.
+//!
+//! hnsw_rs keeps the nearest of the nodes that link back, which leaves clusters without ways out, and most
+//! of its time goes into finding candidates. Here it only makes a first graph. Each node chooses among all
+//! that it links to and all that link to it; then it is searched for in the graph that results, which is
+//! quick, and chooses again among those and what the search found. Choosing takes the nearest first, and
+//! skips a candidate that one already chosen is clearly nearer to: the way there leads over that one.
+
+use rayon::prelude::*;
+use revela_base::interrupt::Interrupt;
+
+use super::build::{GraphOptions, Inserted};
+use super::graph::{Graph, NONE, UpperNode};
+use super::search::Walk;
+use crate::codes::{Coded, CodedQuery, CodesView};
+use crate::error::Error;
+
+/// A candidate is skipped when a chosen neighbour is nearer to it than the node by this factor.
+const ALPHA: f32 = 1.2;
+
+/// Distance of two nodes.
+type Between<'a> = &'a (dyn Fn(u32, u32) -> f32 + Sync);
+
+/// Neighbours of each node of one level.
+type Lists = Vec<Vec<u32>>;
+
+/// Improves what hnsw_rs has found.
+pub(super) fn refine(
+    inserted: Inserted,
+    codes: CodesView<'_>,
+    between: Between<'_>,
+    options: GraphOptions,
+    interrupt: &Interrupt,
+) -> Result<Graph, Error> {
+    let slots = options.slots() as usize;
+    let levels = inserted.lists.iter().map(Vec::len).max().unwrap_or(1) - 1;
+    let upper = Upper::new(&inserted, levels, between, options.m as usize);
+    let mut graph = Graph {
+        slots: options.slots(),
+        upper_slots: options.m,
+        ef_construction: options.ef_construction,
+        levels: levels as u32,
+        entry: if levels == 0 { inserted.entry } else { upper.place(inserted.entry) },
+        links: Vec::new(),
+        upper_nodes: upper.nodes,
+        upper_links: upper.links,
+    };
+    let mut lists = level_lists(&inserted, 0);
+    let entry = inserted.entry;
+    drop(inserted);
+    interrupt.check()?;
+    add_reverse(&mut lists);
+    lists = choose_all(lists, between, slots);
+    fill_back(&mut lists, slots);
+    reach_all(&mut lists, entry, between, slots);
+    graph.links = flatten(&lists, slots);
+    interrupt.check()?;
+    search_all(&mut lists, &graph, codes);
+    interrupt.check()?;
+    lists = choose_all(lists, between, slots);
+    add_reverse(&mut lists);
+    lists = choose_all(lists, between, slots);
+    fill_back(&mut lists, slots);
+    reach_all(&mut lists, entry, between, slots);
+    graph.links = flatten(&lists, slots);
+    Ok(graph)
+}
+
+/// Adds to each node's list what a search for the node finds.
+fn search_all(lists: &mut Lists, graph: &Graph, codes: CodesView<'_>) {
+    let search = |(walk, query, raw): &mut (Walk, CodedQuery, Vec<i32>),
+                  (node, list): (usize, &mut Vec<u32>)| {
+        query.fill_from(&codes, node as u32);
+        walk.search(graph.view(), &mut Coded { codes, query, raw }, graph.ef_construction as usize);
+        list.extend(walk.found().map(|(found, _)| found));
+        list.sort_unstable();
+        list.dedup();
+        list.retain(|&found| found as usize != node);
+    };
+    lists.par_iter_mut().enumerate().for_each_init(Default::default, search);
+}
+
+/// The lists of one level; empty for nodes that are not on it. Links to nodes that are not are left out.
+fn level_lists(inserted: &Inserted, level: usize) -> Lists {
+    let on_level = |node: u32| inserted.lists.get(node as usize).is_some_and(|levels| levels.len() > level);
+    let list = |levels: &Vec<Vec<u32>>| -> Vec<u32> {
+        levels.get(level).iter().copied().flatten().copied().filter(|&to| on_level(to)).collect()
+    };
+    inserted.lists.iter().map(list).collect()
+}
+
+/// Lets every link lead both ways.
+fn add_reverse(lists: &mut Lists) {
+    let mut reverse: Lists = vec![Vec::new(); lists.len()];
+    for (from, list) in (0u32..).zip(&*lists) {
+        list.iter().for_each(|&to| reverse[to as usize].push(from));
+    }
+    lists.par_iter_mut().zip(reverse).enumerate().for_each(|(node, (list, more))| {
+        list.extend(more);
+        list.sort_unstable();
+        list.dedup();
+        list.retain(|&to| to as usize != node);
+    });
+}
+
+fn choose_all(candidates: Lists, between: Between<'_>, slots: usize) -> Lists {
+    let choose = |(node, candidates): (usize, Vec<u32>)| choose(node as u32, &candidates, between, slots);
+    candidates.into_par_iter().enumerate().map(choose).collect()
+}
+
+/// The neighbours that a node keeps, nearest first.
+fn choose(node: u32, candidates: &[u32], between: Between<'_>, slots: usize) -> Vec<u32> {
+    let mut ranked: Vec<(f32, u32)> = candidates.iter().map(|&to| (between(node, to), to)).collect();
+    ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let mut chosen: Vec<u32> = Vec::with_capacity(slots);
+    for (distance, candidate) in ranked {
+        if chosen.len() == slots {
+            break;
+        }
+        if chosen.iter().all(|&other| ALPHA * between(candidate, other) > distance) {
+            chosen.push(candidate);
+        }
+    }
+    chosen
+}
+
+/// Where there is room, links back.
+fn fill_back(lists: &mut Lists, slots: usize) {
+    for from in 0..lists.len() {
+        for at in 0..lists[from].len() {
+            let to = lists[from][at] as usize;
+            if lists[to].len() < slots && !lists[to].contains(&(from as u32)) {
+                lists[to].push(from as u32);
+            }
+        }
+    }
+}
+
+/// Links nodes that no walk from the entry point reaches from the nearest node that has room.
+fn reach_all(lists: &mut Lists, entry: u32, between: Between<'_>, slots: usize) {
+    let mut reached = vec![false; lists.len()];
+    walk_from(lists, entry, &mut reached);
+    // Anywhere with room, for a node all of whose neighbours are unreached or full.
+    let mut anywhere = 0;
+    for node in 0..lists.len() as u32 {
+        if reached[node as usize] {
+            continue;
+        }
+        let has_room = |&&from: &&u32| reached[from as usize] && lists[from as usize].len() < slots;
+        let near = lists[node as usize].iter().filter(has_room);
+        let nearest = near.min_by(|&&a, &&b| between(node, a).total_cmp(&between(node, b))).copied();
+        let from = nearest.or_else(|| {
+            (anywhere..lists.len()).find(|&from| reached[from] && lists[from].len() < slots).map(|from| {
+                anywhere = from;
+                from as u32
+            })
+        });
+        if let Some(from) = from {
+            lists[from as usize].push(node);
+            walk_from(lists, node, &mut reached);
+        }
+    }
+}
+
+fn walk_from(lists: &Lists, start: u32, reached: &mut [bool]) {
+    let mut open = vec![start];
+    reached[start as usize] = true;
+    while let Some(node) = open.pop() {
+        for &to in &lists[node as usize] {
+            if !std::mem::replace(&mut reached[to as usize], true) {
+                open.push(to);
+            }
+        }
+    }
+}
+
+/// Lists of equal length, unused slots filled up.
+fn flatten(lists: &Lists, slots: usize) -> Vec<u32> {
+    let mut links = vec![NONE; lists.len() * slots];
+    for (list, links) in lists.iter().zip(links.chunks_exact_mut(slots)) {
+        links.iter_mut().zip(list).for_each(|(link, &to)| *link = to);
+    }
+    links
+}
+
+/// The levels above the lowest.
+struct Upper {
+    nodes: Vec<UpperNode>,
+    links: Vec<u32>,
+}
+
+impl Upper {
+    fn new(inserted: &Inserted, levels: usize, between: Between<'_>, slots: usize) -> Self {
+        let mut upper = Self { nodes: Vec::new(), links: Vec::new() };
+        let mut lists = 0u32;
+        for (node, of_node) in (0u32..).zip(&inserted.lists).filter(|(_, of_node)| of_node.len() > 1) {
+            upper.nodes.push(UpperNode { node, first_list: lists });
+            lists += of_node.len() as u32 - 1;
+        }
+        upper.links = vec![NONE; lists as usize * slots];
+        for level in 1..=levels {
+            let mut candidates = level_lists(inserted, level);
+            add_reverse(&mut candidates);
+            let mut chosen = choose_all(candidates, between, slots);
+            fill_back(&mut chosen, slots);
+            upper.put(level, &chosen, slots);
+        }
+        upper
+    }
+
+    /// Where a node is among the upper ones.
+    fn place(&self, node: u32) -> u32 {
+        self.nodes.binary_search_by_key(&node, |upper| upper.node).map_or(NONE, |place| place as u32)
+    }
+
+    fn put(&mut self, level: usize, chosen: &Lists, slots: usize) {
+        for upper in &self.nodes {
+            let list = &chosen[upper.node as usize];
+            let start = (upper.first_list as usize + level - 1) * slots;
+            for (at, &to) in list.iter().enumerate() {
+                self.links[start + at] = self.place(to);
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The vectors nearest to a query, over all shards of a collection.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::codes::{Coded, CodedQuery, CodesView};
+use crate::collection::{Collection, ShardHandle};
+use crate::error::Error;
+use crate::exact::{self, ExactScratch};
+use crate::hnsw::{GraphView, Scorer, Walk};
+use crate::rowset::RowSet;
+use crate::topk::{Scored, TopK};
+use crate::vectors::StoredRows;
+
+/// A row of a collection: (shard, row).
+pub(crate) type Place = (u32, u32);
+
+/// Places, best first.
+pub(crate) type Ranked = Vec<Scored<Place>>;
+
+/// A filter that lets fewer than one row in this many through is answered by comparing just those.
+const FEW: u32 = 16;
+
+/// A filtered walk may compare one row in this many before a scan takes over; comparing rows that lie
+/// anywhere takes a few times as long as comparing them in order.
+const WALK_SHARE: usize = 4;
+
+/// How hard to look for near vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Effort {
+    /// Walks through graphs keep this many candidates (ef of the HNSW paper; never fewer than are asked
+    /// for): more find more and take longer. Flat shards are always searched exactly.
+    Ef(usize),
+    /// Exactly the nearest, whatever it takes.
+    Exact,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self::Ef(64)
+    }
+}
+
+/// One vector to be searched for, already as the metric wants it.
+#[derive(Clone, Copy)]
+pub(crate) struct NearestQuery<'a> {
+    pub(crate) vector: &'a [f32],
+    pub(crate) k: usize,
+    pub(crate) effort: Effort,
+    /// The rows of each shard that may be found; nothing where all live rows may.
+    pub(crate) filter: Option<&'a [RowSet]>,
+}
+
+/// Memory of searches, used again by the next one.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    coded: CodedQuery,
+    walk: Walk,
+    exact: ExactScratch,
+    raw: Vec<i32>,
+    rows: Vec<u32>,
+    scores: Vec<f32>,
+    in_shard: TopK<u32>,
+    over_all: TopK<Place>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            coded: CodedQuery::default(),
+            walk: Walk::default(),
+            exact: ExactScratch::default(),
+            raw: Vec::new(),
+            rows: Vec::new(),
+            scores: Vec::new(),
+            in_shard: TopK::new(0),
+            over_all: TopK::new(0),
+        }
+    }
+}
+
+/// Ranks the collection for each query, on all threads.
+pub(crate) fn rank(collection: &Collection, queries: &[NearestQuery<'_>]) -> Result<Vec<Ranked>, Error> {
+    let rank_one = |scratch: &mut Scratch, query: &NearestQuery<'_>| {
+        let mut ranked = Vec::new();
+        search(collection, query, scratch, &mut ranked)?;
+        Ok(ranked)
+    };
+    queries.par_iter().map_init(Scratch::default, rank_one).collect()
+}
+
+/// Replaces `ranked` by the places nearest to the query.
+pub(crate) fn search(
+    collection: &Collection,
+    query: &NearestQuery<'_>,
+    scratch: &mut Scratch,
+    ranked: &mut Ranked,
+) -> Result<(), Error> {
+    scratch.coded.fill(query.vector);
+    scratch.over_all.reset(query.k);
+    for (number, shard) in (0u32..).zip(collection.handles()) {
+        let allowed = query.filter.and_then(|filter| filter.get(number as usize));
+        let Some(rows) = shard.shard().rows() else { continue };
+        if rows.dim() != query.vector.len() {
+            let what = "the query".to_owned();
+            return Err(Error::Dimension { what, expected: rows.dim(), found: query.vector.len() });
+        }
+        scratch.in_shard.reset(query.k);
+        search_shard(shard, rows, query, allowed, scratch);
+        scratch.in_shard.drain(|hit| scratch.over_all.push(hit.score, (number, hit.id)));
+    }
+    ranked.clear();
+    scratch.over_all.drain(|hit| ranked.push(hit));
+    ranked.sort_unstable();
+    Ok(())
+}
+
+/// Leaves the nearest rows of one shard in `scratch.in_shard`.
+fn search_shard(
+    shard: &ShardHandle,
+    rows: StoredRows<'_>,
+    query: &NearestQuery<'_>,
+    allowed: Option<&RowSet>,
+    scratch: &mut Scratch,
+) {
+    if let Some(allowed) = allowed.filter(|allowed| allowed.count() <= shard.rows() / FEW) {
+        return exact::compare(rows, query.vector, allowed.iter(), &mut scratch.exact, &mut scratch.in_shard);
+    }
+    let keep = |row| match allowed {
+        Some(allowed) => allowed.contains(row),
+        None => shard.is_live(row),
+    };
+    let codes = shard.shard().codes();
+    if let (Effort::Ef(ef), Some(graph)) = (query.effort, shard.shard().graph()) {
+        let all = allowed.is_none() && shard.live_rows() == shard.rows();
+        // A walk that keeps a good part of the rows takes longer than a scan.
+        if ef.max(query.k) < shard.rows() as usize / FEW as usize {
+            let keep: Option<&dyn Fn(u32) -> bool> = if all { None } else { Some(&keep) };
+            if walk(graph, rows, codes, query, ef, keep, scratch) {
+                return;
+            }
+            scratch.in_shard.reset(query.k);
+        }
+    }
+    match codes {
+        Some(codes) => {
+            let query = (query.vector, &scratch.coded);
+            exact::scan(rows, codes, query, &keep, &mut scratch.exact, &mut scratch.in_shard);
+        }
+        None => {
+            let live = (0..shard.rows()).filter(|&row| keep(row));
+            exact::compare(rows, query.vector, live, &mut scratch.exact, &mut scratch.in_shard);
+        }
+    }
+}
+
+/// Whether the graph could answer.
+fn walk(
+    graph: GraphView<'_>,
+    rows: StoredRows<'_>,
+    codes: Option<CodesView<'_>>,
+    query: &NearestQuery<'_>,
+    ef: usize,
+    keep: Option<&dyn Fn(u32) -> bool>,
+    scratch: &mut Scratch,
+) -> bool {
+    let ef = ef.max(query.k);
+    let budget = graph.count as usize / WALK_SHARE;
+    let Scratch { coded, walk, raw, .. } = scratch;
+    let complete = match codes {
+        Some(codes) => search_graph(walk, graph, &mut Coded { codes, query: coded, raw }, ef, budget, keep),
+        None => search_graph(walk, graph, &mut Full { rows, query: query.vector }, ef, budget, keep),
+    };
+    if !complete {
+        return false;
+    }
+    if codes.is_none() {
+        scratch.walk.found().take(query.k).for_each(|(row, score)| scratch.in_shard.push(score, row));
+        return true;
+    }
+    scratch.rows.clear();
+    scratch.rows.extend(scratch.walk.found().take(rescored(query.k)).map(|(row, _)| row));
+    scratch.scores.clear();
+    scratch.scores.resize(scratch.rows.len(), 0.0);
+    rows.scores(query.vector, &scratch.rows, &mut scratch.scores);
+    for (&row, &score) in scratch.rows.iter().zip(&scratch.scores) {
+        scratch.in_shard.push(score, row);
+    }
+    true
+}
+
+fn search_graph(
+    walk: &mut Walk,
+    graph: GraphView<'_>,
+    scorer: &mut impl Scorer,
+    ef: usize,
+    budget: usize,
+    keep: Option<&dyn Fn(u32) -> bool>,
+) -> bool {
+    match keep {
+        Some(keep) => walk.search_filtered(graph, scorer, ef, budget, keep),
+        None => {
+            walk.search(graph, scorer, ef);
+            true
+        }
+    }
+}
+
+/// Of so many candidates that the codes rank best, the full vectors decide.
+fn rescored(k: usize) -> usize {
+    k.saturating_add(k.max(20))
+}
+
+/// Compares full vectors.
+struct Full<'a> {
+    rows: StoredRows<'a>,
+    query: &'a [f32],
+}
+
+impl Scorer for Full<'_> {
+    #[inline]
+    fn scores(&mut self, rows: &[u32], out: &mut [f32]) {
+        self.rows.scores(self.query, rows, out);
+    }
+}

@@ -1,0 +1,186 @@
+//! `revela index`: collections, from their making to their measurement.
+
+mod fill;
+mod query;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use revela_index::info::Info;
+use revela_index::{Collection, CollectionWriter, export};
+use serde::de::DeserializeOwned;
+
+use super::say;
+use crate::Context;
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub(crate) enum Index {
+    /// Make a collection of documents, chunks or vectors.
+    Build(Box<fill::Build>),
+    /// Add to a collection.
+    Add(fill::Add),
+    /// Delete passages from a collection.
+    Delete(Delete),
+    /// Give back the room of deleted passages, and join small shards.
+    Compact(Folder),
+    /// Say what a collection is.
+    Info(Describe),
+    /// Read every byte of a collection and compare it with the checksums.
+    Verify(Folder),
+    /// Write out what a collection holds.
+    Export(Export),
+    /// Find the nearest rows of many vectors.
+    Search(query::Search),
+    /// Measure recall against speed.
+    Bench(query::Bench),
+}
+
+pub(crate) fn run(command: Index, context: &Context) -> Result<()> {
+    match command {
+        Index::Build(command) => fill::build(&command, context),
+        Index::Add(command) => fill::add(&command, context),
+        Index::Delete(command) => delete(&command),
+        Index::Compact(command) => compact(&command, context),
+        Index::Info(command) => describe(&command),
+        Index::Verify(command) => verify(&command, context),
+        Index::Export(command) => export_all(&command, context),
+        Index::Search(command) => query::search(&command, context),
+        Index::Bench(command) => query::bench(&command, context),
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Folder {
+    /// The collection's folder.
+    collection: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Delete {
+    /// The collection's folder.
+    collection: PathBuf,
+    /// Ids of passages.
+    #[arg(required_unless_present = "ids_from")]
+    ids: Vec<String>,
+    /// A file with an id per line.
+    #[arg(long)]
+    ids_from: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Describe {
+    /// The collection's folder.
+    collection: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Export {
+    /// The collection's folder.
+    collection: PathBuf,
+    /// JSON lines of `_id`, `title` and `text` to write.
+    #[arg(long)]
+    passages: Option<PathBuf>,
+    /// Vectors to write: .npy, .fvecs, .safetensors or .jsonl.
+    #[arg(long)]
+    vectors: Option<PathBuf>,
+    /// Ids to write, a line each, in the order of the vectors.
+    #[arg(long)]
+    ids: Option<PathBuf>,
+}
+
+/// An option's value by the name that manifests have for it.
+pub(crate) fn parse_named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::from(text)).map_err(|error| error.to_string())
+}
+
+/// The lines of a file of ids.
+fn read_ids(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+fn delete(args: &Delete) -> Result<()> {
+    let mut ids = args.ids.clone();
+    if let Some(path) = &args.ids_from {
+        ids.extend(read_ids(path)?);
+    }
+    let deleted = CollectionWriter::open(&args.collection)?.delete(&ids)?;
+    say(format_args!("{deleted} of {} passages deleted from {}", ids.len(), args.collection.display()))?;
+    Ok(())
+}
+
+fn compact(args: &Folder, context: &Context) -> Result<()> {
+    let mut writer = CollectionWriter::open(&args.collection)?;
+    let changed = writer.compact(&context.progress, &context.interrupt)?;
+    let what = if changed { "compacted" } else { "compact already" };
+    say(format_args!("{} is {what}", args.collection.display()))?;
+    Ok(())
+}
+
+fn describe(args: &Describe) -> Result<()> {
+    let info = Collection::open(&args.collection)?.info();
+    if args.json {
+        return Ok(say(serde_json::to_string_pretty(&info)?)?);
+    }
+    for line in lines(&info)? {
+        say(line)?;
+    }
+    Ok(())
+}
+
+fn lines(info: &Info) -> Result<Vec<String>> {
+    let name = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let mut lines = vec![format!("passages    {}, {} more deleted", info.passages, info.deleted)];
+    if let Some(vectors) = &info.vectors {
+        let (metric, dtype) = (serde_json::to_value(vectors.metric)?, serde_json::to_value(vectors.dtype)?);
+        let megabytes = info.vector_bytes as f64 / 1e6;
+        let (metric, dtype) = (name(metric), name(dtype));
+        lines.push(format!("vectors     {} numbers ({dtype}), {metric}, {megabytes:.1} MB", vectors.dim));
+        let encoder = vectors.encoder.map_or("none".to_owned(), |encoder| encoder.short());
+        lines.push(format!("encoder     {encoder}"));
+    }
+    if let Some(texts) = &info.texts {
+        let analyser = name(serde_json::to_value(texts.analyser)?);
+        lines.push(format!("texts       {analyser}, {:.1} MB", info.text_bytes as f64 / 1e6));
+    }
+    lines.push(format!("changes     {}", info.generation));
+    for shard in &info.shards {
+        let kind = name(serde_json::to_value(shard.kind)?);
+        lines.push(format!("shard {}  {} rows, {} deleted, {kind}", shard.name, shard.rows, shard.deleted));
+    }
+    Ok(lines)
+}
+
+fn verify(args: &Folder, context: &Context) -> Result<()> {
+    let collection = Collection::open(&args.collection)?;
+    collection.verify(&context.progress, &context.interrupt)?;
+    say(format_args!("{}: {} passages, all checksums match", args.collection.display(), collection.len()))?;
+    Ok(())
+}
+
+fn export_all(args: &Export, context: &Context) -> Result<()> {
+    let collection = Collection::open(&args.collection)?;
+    let (progress, interrupt) = (&context.progress, &context.interrupt);
+    let mut written = Vec::new();
+    if let Some(path) = &args.passages {
+        written.push((export::passages(&collection, path, progress, interrupt)?, "passages", path));
+    }
+    if let Some(path) = &args.vectors {
+        written.push((export::vectors(&collection, path, progress, interrupt)?, "vectors", path));
+    }
+    if let Some(path) = &args.ids {
+        written.push((export::ids(&collection, path, progress, interrupt)?, "ids", path));
+    }
+    if written.is_empty() {
+        bail!("nothing to export: give --passages, --vectors or --ids");
+    }
+    for (count, what, path) in written {
+        say(format_args!("{count} {what} in {}", path.display()))?;
+    }
+    Ok(())
+}
