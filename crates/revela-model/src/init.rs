@@ -10,13 +10,23 @@ use crate::params::{Parameter, map_named};
 /// Standard deviation of freshly drawn matrices, as Llama and GPT-2 use.
 pub const STANDARD_DEVIATION: f64 = 0.02;
 
+/// Standard deviation of the matrices whose result is added to the residual stream. Small, so that a fresh
+/// model's states are close to its token embeddings: drawn like the others, two layers of width 256 bury a
+/// token's identity under ten times larger noise, and contrast begins near chance (docs/experiments.md).
+pub const RESIDUAL_DEVIATION: f64 = 0.002;
+
+/// Names of those matrices.
+const RESIDUAL: [&str; 2] = ["o_proj.weight", "down_proj.weight"];
+
 /// Fills every matrix with normal numbers, each from a stream of its own name; norms and biases keep
 /// their ones and zeros.
 pub fn draw<M: Module>(module: M, seed: Seed, device: &Device) -> M {
     map_named(module, &mut |name, parameter| match parameter {
         Parameter::Matrix(matrix) => {
             let [rows, cols] = matrix.dims();
-            let data = TensorData::new(normal(seed, name, rows * cols, STANDARD_DEVIATION), [rows, cols]);
+            let residual = RESIDUAL.iter().any(|end| name.ends_with(end));
+            let deviation = if residual { RESIDUAL_DEVIATION } else { STANDARD_DEVIATION };
+            let data = TensorData::new(normal(seed, name, rows * cols, deviation), [rows, cols]);
             Parameter::Matrix(Tensor::from_data(data, device))
         }
         vector => vector,

@@ -7,7 +7,7 @@
 //!
 //! The path of the data:
 //!
-//! 1. [`settings`] are what a user may set, [`config`] what remains after checking.
+//! 1. [`settings`] are what a user may set ([`choices`] by name), [`config`] what remains after checking.
 //! 2. [`order`] says which group comes when; [`models`] turns chunks into token batches.
 //! 3. [`objective`] gives a loss and the gradients of one batch: `revela` (through [`inbatch`], where a chunk
 //!    reads the others of its batch as far as the retriever finds them similar), `contrastive`, `lm`.
@@ -18,6 +18,7 @@
 //! nor metrics.
 
 pub mod checkpoint;
+pub mod choices;
 pub mod config;
 mod error;
 pub mod gradients;

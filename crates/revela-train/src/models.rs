@@ -19,9 +19,9 @@ use revela_model::pooling::Pooling;
 use revela_model::tokenizer::TextTokenizer;
 use revela_model::weights::Precision;
 
+use crate::choices::{Frozen, QueryText, RetrieverStart};
 use crate::config::{RunConfig, StageConfig};
 use crate::error::{Result, TrainError};
-use crate::settings::{Frozen, QueryText, RetrieverStart};
 
 /// The language model's side.
 #[derive(Debug, Clone)]

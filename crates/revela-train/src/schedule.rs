@@ -1,6 +1,6 @@
 //! The learning rate over a stage.
 
-use crate::settings::Decay;
+use crate::choices::Decay;
 
 /// Rises over the warm-up, falls afterwards.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -11,82 +11,13 @@ use revela_model::pooling::Pooling;
 use revela_model::weights::Precision;
 use serde::{Deserialize, Serialize};
 
+use crate::choices::{Adaptation, Decay, Frozen, Negatives, ObjectiveKind, QueryText, RetrieverStart};
 use crate::error::{Result, TrainError};
 use crate::inbatch::attention::ValueNorm;
+use crate::objective::contrastive::Overlap;
 use crate::objective::language::LossTerms;
 use crate::objective::lm::Neighbours;
 use crate::optim::AdamWConfig;
-
-/// What is minimised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum ObjectiveKind {
-    /// Next-token prediction of chunks that read each other as far as the retriever finds them similar.
-    Revela,
-    /// Two random crops of a chunk attract each other; the rest of the batch repels.
-    Contrastive,
-    /// Next-token prediction alone; with neighbours = "group", chunks of a group read each other equally.
-    Lm,
-}
-
-/// How the learning rate falls after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Decay {
-    /// In a straight line to the final share.
-    #[default]
-    Linear,
-    /// Along half a cosine to the final share.
-    Cosine,
-    /// Not at all.
-    Constant,
-}
-
-/// Which part of a chunk is the retriever's query in the Revela objective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum QueryText {
-    /// The first half of its tokens.
-    #[default]
-    FirstHalf,
-    /// All of it.
-    Whole,
-}
-
-/// Which models keep their weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Frozen {
-    /// Neither.
-    #[default]
-    None,
-    /// The language model (Revela's ablation).
-    Lm,
-    /// The retriever.
-    Retriever,
-}
-
-/// What the retriever is at the beginning of a stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum RetrieverStart {
-    /// What it is.
-    #[default]
-    Keep,
-    /// A copy of the language model's decoder.
-    Lm,
-}
-
-/// Which weights are trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Adaptation {
-    /// All.
-    #[default]
-    Full,
-    /// Low-rank adapters beside frozen weights.
-    Lora,
-}
 
 macro_rules! settings {
     ($( $heading:literal { $( $(#[doc = $doc:literal])* $(#[arg($($arg:tt)*)])? $name:ident : $type:ty, )* } )*) => {
@@ -167,6 +98,13 @@ settings! {
         crop_least: f64,
         /// Largest share of a chunk's words in a crop [default: 0.6]
         crop_most: f64,
+        /// Whether the two crops of a chunk may overlap: any or none [default: any]
+        #[arg(value_parser = parse_overlap)]
+        crop_overlap: Overlap,
+        /// Which chunks repel each other in the contrastive objective: spread (one from each of many groups, so
+        /// that they are unrelated) or group (whole groups) [default: spread]
+        #[arg(value_enum)]
+        negatives: Negatives,
         /// Which models keep their weights [default: none]
         #[arg(value_enum)]
         frozen: Frozen,
@@ -238,17 +176,6 @@ settings! {
     }
 }
 
-impl ObjectiveKind {
-    /// The name of a stage that has no other.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Revela => "revela",
-            Self::Contrastive => "contrastive",
-            Self::Lm => "lm",
-        }
-    }
-}
-
 impl Settings {
     fn absolute(mut self) -> Result<Self> {
         for path in [&mut self.groups, &mut self.out, &mut self.lm, &mut self.retriever, &mut self.eval_data]
@@ -283,6 +210,8 @@ impl Settings {
         self.skip_below.get_or_insert(1e-6);
         self.crop_least.get_or_insert(0.2);
         self.crop_most.get_or_insert(0.6);
+        self.crop_overlap.get_or_insert_default();
+        self.negatives.get_or_insert_default();
         self.frozen.get_or_insert_default();
         self.batch_groups.get_or_insert(1);
         self.accumulate.get_or_insert(1);
@@ -331,6 +260,10 @@ fn parse_loss_terms(text: &str) -> std::result::Result<LossTerms, String> {
 
 fn parse_neighbours(text: &str) -> std::result::Result<Neighbours, String> {
     parse_word(text, "group or none")
+}
+
+fn parse_overlap(text: &str) -> std::result::Result<Overlap, String> {
+    parse_word(text, "any or none")
 }
 
 /// A configuration file: settings of all stages, and the stages' own.

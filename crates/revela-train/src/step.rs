@@ -9,7 +9,7 @@ use crate::config::{ObjectiveConfig, StageConfig};
 use crate::error::Result;
 use crate::inbatch::weights::{entropy, related_share};
 use crate::models::Models;
-use crate::objective::contrastive::{self, ContrastiveOptions, CropPairs, crop};
+use crate::objective::contrastive::{self, ContrastiveOptions, CropPairs, crops};
 use crate::objective::embedding::EmbedOptions;
 use crate::objective::language::{LanguageOptions, LossTerms, PlainLoss};
 use crate::objective::revela::{self, RevelaBatch, RevelaOptions};
@@ -57,10 +57,10 @@ pub fn run(stage: &StageConfig, models: &Models, groups: &[ChunkGroup], place: P
             result.numbers.push(("weights_related", related_share(&w, group_size)));
             Ok(BatchResult { result, tokens })
         }
-        ObjectiveConfig::Contrastive { tau, crop: share } => {
+        ObjectiveConfig::Contrastive { tau, crop, .. } => {
             let mut stream = place.seed.stream("crops");
-            let mut crops = || texts.iter().map(|text| crop(text, share, &mut stream)).collect::<Vec<_>>();
-            let (queries, passages) = (crops(), crops());
+            let pairs = texts.iter().map(|text| crops(text, crop, &mut stream));
+            let (queries, passages): (Vec<&str>, Vec<&str>) = pairs.map(|[a, b]| (a, b)).unzip();
             let pairs = CropPairs {
                 query: models.retriever_batch(TextKind::Query, &queries)?,
                 passage: models.retriever_batch(TextKind::Passage, &passages)?,

@@ -52,26 +52,52 @@ fn own_loss(scores: Tensor<2>) -> Tensor<1> {
     activation::log_softmax(scores, 1).gather(1, own).mean().neg()
 }
 
-/// The part of a chunk's words that a crop has, drawn between two shares.
+/// How the two crops of a chunk are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CropShare {
-    /// At least.
+pub struct CropOptions {
+    /// Least share of the chunk's words in a crop.
     pub least: f64,
-    /// At most.
+    /// Largest share.
     pub most: f64,
+    /// Whether they may have words in common.
+    pub overlap: Overlap,
 }
 
-/// A run of whole words of a text; the text itself where it has fewer than two.
-pub fn crop<'a>(text: &'a str, share: CropShare, stream: &mut impl Rng) -> &'a str {
+/// Whether the two crops of a chunk may overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overlap {
+    /// Both are drawn anywhere, each by itself (Contriever).
+    #[default]
+    Any,
+    /// One ends before the other begins, so that no run of words can be recognised again.
+    None,
+}
+
+/// Two runs of whole words of a text; the text itself, twice, where it has fewer than two words.
+pub fn crops<'a>(text: &'a str, options: CropOptions, stream: &mut impl Rng) -> [&'a str; 2] {
     let words: Vec<(usize, usize)> = words(text).collect();
     if words.len() < 2 {
-        return text;
+        return [text; 2];
     }
-    let part = share.least + (share.most - share.least) * stream.random::<f64>();
-    let length = ((words.len() as f64 * part).round() as usize).clamp(1, words.len());
-    let first = stream.random_range(0..=words.len() - length);
-    let (from, to) = (words[first].0, words[first + length - 1].1);
-    &text[from..to]
+    let mut length = || {
+        let part = options.least + (options.most - options.least) * stream.random::<f64>();
+        ((words.len() as f64 * part).round() as usize).clamp(1, words.len())
+    };
+    let [mut a, mut b] = [length(), length()];
+    let run = |first: usize, length: usize| &text[words[first].0..words[first + length - 1].1];
+    if options.overlap == Overlap::Any {
+        return [a, b].map(|length| run(stream.random_range(0..=words.len() - length), length));
+    }
+    if a + b > words.len() {
+        // Both as much shorter as it takes.
+        a = (a * words.len() / (a + b)).max(1);
+        b = (words.len() - a).min(b);
+    }
+    let first = stream.random_range(0..=words.len() - a - b);
+    let second = stream.random_range(first + a..=words.len() - b);
+    let (left, right) = (run(first, a), run(second, b));
+    if stream.random::<bool>() { [left, right] } else { [right, left] }
 }
 
 /// Byte ranges between white space.
@@ -92,15 +118,36 @@ mod tests {
     fn crops_are_runs_of_words_of_the_wanted_length() {
         let mut stream = Seed(3).stream("crops");
         let text = "a bb  ccc\n dddd e f g h i j";
-        let share = CropShare { least: 0.3, most: 0.6 };
-        for _ in 0..200 {
-            let crop = crop(text, share, &mut stream);
-            assert!(text.contains(crop));
-            assert!((3..=6).contains(&crop.split_whitespace().count()), "{crop:?}");
+        for overlap in [Overlap::Any, Overlap::None] {
+            let options = CropOptions { least: 0.3, most: 0.6, overlap };
+            for _ in 0..200 {
+                for crop in crops(text, options, &mut stream) {
+                    assert!(text.contains(crop));
+                    assert!((3..=6).contains(&crop.split_whitespace().count()), "{crop:?}");
+                }
+            }
+            assert_eq!(crops("", options, &mut stream), [""; 2]);
+            assert_eq!(crops(" word ", options, &mut stream), [" word "; 2]);
         }
-        assert_eq!(crop("", share, &mut stream), "");
-        assert_eq!(crop(" word ", share, &mut stream), " word ");
-        assert_eq!(crop("\u{a0}ä ö", CropShare { least: 1.0, most: 1.0 }, &mut stream), "ä ö");
+        let whole = CropOptions { least: 1.0, most: 1.0, overlap: Overlap::Any };
+        assert_eq!(crops("\u{a0}ä ö", whole, &mut stream), ["ä ö"; 2]);
+    }
+
+    #[test]
+    fn crops_without_overlap_share_no_word() {
+        let mut stream = Seed(4).stream("crops");
+        let text = "a b c d e f g h i j k";
+        for (least, most) in [(0.0, 0.3), (0.2, 0.9), (1.0, 1.0)] {
+            let options = CropOptions { least, most, overlap: Overlap::None };
+            let mut first_is_left = 0;
+            for _ in 0..200 {
+                let [x, y] = crops(text, options, &mut stream);
+                assert!(!x.is_empty() && !y.is_empty());
+                assert!(x.split(' ').all(|word| !y.contains(word)), "{x:?} {y:?}");
+                first_is_left += u32::from(x < y);
+            }
+            assert!((50..150).contains(&first_is_left), "either may be the query");
+        }
     }
 
     #[test]

@@ -20,7 +20,10 @@ use crate::evaluation::{HeldOut, Rankings, Remembering};
 
 /// Names of the systems, as in report.json.
 pub(crate) const BM25: &str = "bm25";
+/// The warmed language model's pooled states, or the encoder that training began with.
 pub(crate) const UNTRAINED: &str = "untrained";
+/// The retriever that training began with, where that was made from nothing.
+pub(crate) const FRESH: &str = "fresh";
 pub(crate) const FUSED: &str = "fused";
 
 /// What BM25's normalised scores may weigh beside the retriever's 1; the dev split chooses.
@@ -105,13 +108,20 @@ fn stages(out: &Path, start: Option<&Path>) -> Result<Vec<(&'static str, Encoder
     let stages = recipe::run(out).join("stages");
     let open = |dir: &Path| Encoder::open(dir, Precision::F32, &device);
     let after = |stage: &str| open(&stages.join(stage).join("encoder"));
-    let (contrastive, revela) = (after(recipe::CONTRASTIVE)?, after(recipe::REVELA)?);
-    let untrained = match start {
-        Some(dir) => open(dir)?,
+    let mut found = Vec::new();
+    match start {
+        Some(dir) => found.push((UNTRAINED, open(dir)?)),
         None => {
-            let lm = LanguageModel::open(&stages.join(recipe::LM).join("lm"), Precision::F32, &device)?;
-            Encoder::new(lm.lm.model, lm.tokenizer, contrastive.contract.clone())?
+            let contract = after(recipe::CONTRASTIVE)?.contract;
+            let warmed = stages.join(recipe::LM).join("lm");
+            for (name, dir) in [(UNTRAINED, warmed), (FRESH, recipe::base_lm(out))] {
+                let lm = LanguageModel::open(&dir, Precision::F32, &device)?;
+                found.push((name, Encoder::new(lm.lm.model, lm.tokenizer, contract.clone())?));
+            }
         }
-    };
-    Ok(vec![(UNTRAINED, untrained), (recipe::CONTRASTIVE, contrastive), (recipe::REVELA, revela)])
+    }
+    for stage in [recipe::CONTRASTIVE, recipe::REVELA] {
+        found.push((stage, after(stage)?));
+    }
+    Ok(found)
 }

@@ -1,23 +1,26 @@
 //! The training loop: stages, steps, evaluations, checkpoints.
 
-use std::path::{Path, PathBuf};
+mod outputs;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use revela_base::artifact::IfExists;
+use rand::RngExt;
 use revela_base::checksum::Checksum;
-use revela_base::file::{DirLock, FileError, create_dir, write_atomic};
+use revela_base::file::{DirLock, FileError, write_atomic};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::{Progress, Task};
+use revela_base::seed::Seed;
 use revela_model::encoder::Encoder;
-use revela_model::lora::{self, AdapterKind};
 use revela_text::{ChunkGroup, GroupFile};
 
-use crate::checkpoint::{self, Best, Checkpoint, Optimizers, State};
-use crate::config::{Budget, RunConfig, StageConfig};
+use crate::checkpoint::{Best, Checkpoint, Optimizers, State};
+use crate::choices::Negatives;
+use crate::config::{Budget, ObjectiveConfig, RunConfig, StageConfig};
 use crate::error::{Result, TrainError};
 use crate::gradients::GradientSet;
-use crate::log::{EvaluationRecord, Log, Record, StepRecord, finite, peak_memory};
+use crate::log::{Log, Record, StepRecord, finite, peak_memory};
 use crate::models::{LanguageSide, Models, RetrieverSide};
 use crate::objective::StepResult;
 use crate::order::GroupOrder;
@@ -143,7 +146,7 @@ impl<'a> Trainer<'a> {
             if state.contract.is_some() && models.retriever.is_none() {
                 // Only the shape matters here; the weights come from the checkpoint.
                 models.begin(&StageConfig {
-                    retriever_start: crate::settings::RetrieverStart::Lm,
+                    retriever_start: crate::choices::RetrieverStart::Lm,
                     ..stage.clone()
                 })?;
             }
@@ -261,8 +264,8 @@ impl<'a> Trainer<'a> {
         let mut sum: Option<StepResult> = None;
         let (mut tokens, mut chunks) = (0, Vec::new());
         for _ in 0..stage.accumulate {
-            let groups = self.next_groups(stage.batch_groups)?;
             let seed = self.config.seed.derive("batch").derive(&self.state.position.to_string());
+            let groups = self.next_batch(stage, seed)?;
             let batch = step::run(stage, &self.models, &groups, Place { seed, part })?;
             tokens += batch.tokens;
             chunks.extend(groups.into_iter().flat_map(|g| g.chunks).map(|c| c.id.to_string()));
@@ -296,6 +299,24 @@ impl<'a> Trainer<'a> {
         self.state.seconds += seconds;
         task.remark(&format!("loss {loss:.3}"));
         self.log_step(stage, loss, rate, &numbers, norms, tokens as f64 / seconds)
+    }
+
+    /// The groups of a batch; for spread negatives they are made up anew, of one chunk from each of as many
+    /// groups as the batch has chunks.
+    fn next_batch(&mut self, stage: &StageConfig, seed: Seed) -> Result<Vec<ChunkGroup>> {
+        let spread =
+            matches!(stage.objective, ObjectiveConfig::Contrastive { negatives: Negatives::Spread, .. });
+        if !spread {
+            return self.next_groups(stage.batch_groups);
+        }
+        let size = self.groups.header().group_size;
+        let mut stream = seed.stream("spread");
+        let mut chunks = Vec::new();
+        for mut group in self.next_groups(stage.batch_groups * size)? {
+            let member = stream.random_range(0..size);
+            chunks.extend((member < group.chunks.len()).then(|| group.chunks.swap_remove(member)));
+        }
+        Ok(chunks.chunks(size).map(|chunks| ChunkGroup { chunks: chunks.to_vec() }).collect())
     }
 
     fn next_groups(&mut self, count: usize) -> Result<Vec<ChunkGroup>> {
@@ -353,88 +374,6 @@ impl<'a> Trainer<'a> {
             peak_memory: peak_memory(),
             numbers: numbers.collect(),
         }))
-    }
-
-    /// Scores the retriever as it is and keeps it if it is the best so far. Without an evaluation the
-    /// latest is the best.
-    fn evaluate(&mut self, stage: &StageConfig, part: f64) -> Result<()> {
-        let encoder = self.models.encoder()?;
-        let score = match self.evaluator {
-            Some(evaluator) => {
-                let score = evaluator.score(&encoder).map_err(TrainError::Evaluation)?;
-                let best = self.state.best.as_ref().is_none_or(|best| score > best.score);
-                self.log.push(&Record::Evaluation(EvaluationRecord {
-                    stage: stage.name.clone(),
-                    step: self.state.stage_step,
-                    part,
-                    metric: evaluator.metric(),
-                    score,
-                    best,
-                }))?;
-                if !best {
-                    return Ok(());
-                }
-                score
-            }
-            None => f64::NAN,
-        };
-        encoder.save(&self.config.out.join("best"), self.config.precision, IfExists::Replace)?;
-        if self.evaluator.is_some() {
-            let best = Best { score, stage: stage.name.clone(), step: self.state.stage_step };
-            self.state.best = Some(best);
-        }
-        Ok(())
-    }
-
-    fn save(&mut self, optimizers: &Optimizers) -> Result<PathBuf> {
-        self.state.log_bytes = self.log.bytes();
-        self.state.config = self.config_checksum;
-        self.state.optimizer_steps = [optimizers.retriever.steps(), optimizers.lm.steps()];
-        checkpoint::save(
-            &self.config.out,
-            &self.models,
-            optimizers,
-            &self.state,
-            self.config.keep_checkpoints,
-        )
-    }
-
-    /// Evaluates, writes what the stage made, and saves a checkpoint at the beginning of the next one.
-    fn finish_stage(&mut self, stage: &StageConfig) -> Result<()> {
-        let dir = self.config.out.join("stages").join(&stage.name);
-        create_dir(&dir)?;
-        let precision = self.config.precision;
-        if stage.objective.uses_retriever() {
-            self.evaluate(stage, 1.0)?;
-            self.models.encoder()?.save(&dir.join("encoder"), precision, IfExists::Replace)?;
-        }
-        if stage.objective.uses_lm() {
-            self.models.language_model()?.save(&dir.join("lm"), precision, IfExists::Replace)?;
-        }
-        self.save_adapters(stage, &dir)?;
-        self.state.stage += 1;
-        self.state.stage_step = 0;
-        self.state.seconds = 0.0;
-        self.save(&Optimizers::new(stage.adamw))?;
-        Ok(())
-    }
-
-    fn save_adapters(&self, stage: &StageConfig, dir: &Path) -> Result<()> {
-        let Some(lora) = self.models.lora() else { return Ok(()) };
-        let base = |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |p| p.display().to_string());
-        if let Some(side) = &self.models.retriever
-            && stage.objective.uses_retriever()
-        {
-            let (kind, base) = (AdapterKind::FeatureExtraction, base(&self.config.retriever));
-            lora::save(&side.decoder, lora, kind, &base, &dir.join("adapter"), IfExists::Replace)?;
-        }
-        if let Some(side) = &self.models.lm
-            && stage.objective.uses_lm()
-        {
-            let (kind, base) = (AdapterKind::CausalLm, base(&self.config.lm));
-            lora::save(&side.lm.model, lora, kind, &base, &dir.join("lm-adapter"), IfExists::Replace)?;
-        }
-        Ok(())
     }
 }
 
