@@ -142,6 +142,14 @@ impl<'a> CodesView<'a> {
         }
     }
 
+    /// How wrong a score may be, as a rule: three standard deviations of what the codes leave out, were that
+    /// random. A bound for all cases, as [`scan`](Self::scan) has, is `sqrt(dim) / 3` times as large.
+    #[inline]
+    pub(crate) fn doubt(&self, query: &CodedQuery, row: u32) -> f32 {
+        let error = self.scales.get(row as usize).map_or(0.0, |scale| scale.error);
+        (error * (query.length + query.error) + query.error * self.longest) * query.per_bound
+    }
+
     /// Approximate dot products with rows from `first` on, as many as `raw` has room for, each with how
     /// wrong it may be, are handed to `each`.
     #[inline]
@@ -176,6 +184,8 @@ pub(crate) struct CodedQuery {
     length: f32,
     /// How wrong f32 arithmetic may be, per length of a row.
     rounding: f32,
+    /// How wrong a score is as a rule, per how wrong it is at most.
+    per_bound: f32,
 }
 
 impl CodedQuery {
@@ -184,7 +194,7 @@ impl CodedQuery {
         self.code.clear();
         self.code.extend(codes.row(row).iter().map(|&code| (code ^ CODE_BIAS) as i8));
         self.bias = i32::from(CODE_BIAS) * self.code.iter().map(|&x| i32::from(x)).sum::<i32>();
-        (self.scale, self.error, self.length, self.rounding) = (codes.scale(row), 0.0, 0.0, 0.0);
+        (self.scale, self.error, self.length) = (codes.scale(row), 0.0, 0.0);
     }
 
     pub(crate) fn fill(&mut self, query: &[f32]) {
@@ -194,6 +204,7 @@ impl CodedQuery {
         let Scale { scale, error } = encode(query, |at, value| code[at] = value);
         self.bias = i32::from(CODE_BIAS) * self.code.iter().map(|&x| i32::from(x)).sum::<i32>();
         (self.scale, self.error, self.length) = (scale, error, length(query));
+        self.per_bound = 3.0 / (query.len() as f32).sqrt().max(3.0);
         self.rounding = 2.0 * f32::EPSILON * query.len() as f32 * self.length;
     }
 }

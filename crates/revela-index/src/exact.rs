@@ -92,6 +92,24 @@ pub(crate) fn scan(
     }
     let threshold = scratch.least.threshold();
     scratch.candidates.retain(|candidate| candidate.score >= threshold);
+    settle(rows, query, scratch, top);
+}
+
+/// Compares candidates in full; each comes with what its score is at most, as far as is known.
+pub(crate) fn decide(
+    rows: StoredRows<'_>,
+    query: &[f32],
+    candidates: impl Iterator<Item = Scored<u32>>,
+    scratch: &mut ExactScratch,
+    top: &mut TopK<u32>,
+) {
+    scratch.candidates.clear();
+    scratch.candidates.extend(candidates);
+    settle(rows, query, scratch, top);
+}
+
+/// Compares the gathered candidates in full, the most promising first, until the rest cannot matter.
+fn settle(rows: StoredRows<'_>, query: &[f32], scratch: &mut ExactScratch, top: &mut TopK<u32>) {
     scratch.candidates.sort_unstable();
     for block in scratch.candidates.chunks(COMPARED) {
         if block.first().is_none_or(|best| best.score < top.threshold()) {

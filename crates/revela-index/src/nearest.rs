@@ -60,8 +60,6 @@ pub(crate) struct Scratch {
     walk: Walk,
     exact: ExactScratch,
     raw: Vec<i32>,
-    rows: Vec<u32>,
-    scores: Vec<f32>,
     in_shard: TopK<u32>,
     over_all: TopK<Place>,
 }
@@ -73,8 +71,6 @@ impl Default for Scratch {
             walk: Walk::default(),
             exact: ExactScratch::default(),
             raw: Vec::new(),
-            rows: Vec::new(),
-            scores: Vec::new(),
             in_shard: TopK::new(0),
             over_all: TopK::new(0),
         }
@@ -176,17 +172,17 @@ fn walk(
     if !complete {
         return false;
     }
-    if codes.is_none() {
-        scratch.walk.found().take(query.k).for_each(|(row, score)| scratch.in_shard.push(score, row));
-        return true;
-    }
-    scratch.rows.clear();
-    scratch.rows.extend(scratch.walk.found().take(rescored(query.k)).map(|(row, _)| row));
-    scratch.scores.clear();
-    scratch.scores.resize(scratch.rows.len(), 0.0);
-    rows.scores(query.vector, &scratch.rows, &mut scratch.scores);
-    for (&row, &score) in scratch.rows.iter().zip(&scratch.scores) {
-        scratch.in_shard.push(score, row);
+    let Scratch { coded, walk, exact, in_shard, .. } = scratch;
+    match codes {
+        None => walk.found().take(query.k).for_each(|(row, score)| in_shard.push(score, row)),
+        Some(codes) => {
+            // Those that the codes cannot tell from the k best are compared in full.
+            let last = walk.found().nth(query.k.saturating_sub(1));
+            let least = last.map_or(f32::NEG_INFINITY, |(row, score)| score - codes.doubt(coded, row));
+            let most = |(row, score)| Scored { score: score + codes.doubt(coded, row), id: row };
+            let candidates = walk.found().map(most).filter(|candidate| candidate.score >= least);
+            exact::decide(rows, query.vector, candidates, exact, in_shard);
+        }
     }
     true
 }
@@ -206,11 +202,6 @@ fn search_graph(
             true
         }
     }
-}
-
-/// Of so many candidates that the codes rank best, the full vectors decide.
-fn rescored(k: usize) -> usize {
-    k.saturating_add(k.max(20))
 }
 
 /// Compares full vectors.

@@ -285,7 +285,7 @@ impl Embedder for Faulty {
 }
 
 #[test]
-fn failed_builds_leave_nothing_and_can_be_repeated() {
+fn failed_builds_leave_only_finished_embeddings_and_can_be_repeated() {
     let folder = Folder::new();
     let builder = folder.builder().shard_rows(100);
     let interrupt = Interrupt::new();
@@ -299,8 +299,18 @@ fn failed_builds_leave_nothing_and_can_be_repeated() {
     asked.request();
     assert!(matches!(builder.build(passages(50), None, &Silent, &asked), Err(Error::Interrupted(_))));
     assert!(Collection::open(&folder.path()).is_err());
-    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left, [".lock"]);
+    let left = || -> HashSet<String> {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert_eq!(left(), [".lock", "embeddings.spool"].map(str::to_owned).into());
+    // The faulty row was not kept: a sound embedder with the same fingerprint is asked again.
+    let collection =
+        builder.build(passages(900), Some(&HashEmbedder::new(DIM)), &Silent, &interrupt).unwrap();
+    assert_eq!(collection.len(), 900);
+    assert!(!left().contains("embeddings.spool"));
+    drop(collection);
+    fs::remove_dir_all(folder.path()).unwrap();
     build(&folder, &builder, 300);
     assert!(matches!(
         builder.build(passages(5), None, &Silent, &interrupt),

@@ -40,7 +40,7 @@ where
             return Ok(());
         }
         let data = match &mut embedder {
-            Some((embedder, spool)) => spool.embed(*embedder, &block)?,
+            Some((embedder, spool)) => spool.embed(*embedder, &block, |data| sink.check(data))?,
             None => Vec::new(),
         };
         sink.push(&block, data)?;

@@ -60,12 +60,21 @@ impl<'a> Sink<'a> {
     /// Adds rows: one passage each (only the id counts in a collection without texts), and the numbers
     /// of one vector each where the collection has vectors.
     pub(super) fn push(&mut self, passages: &[Passage], mut data: Vec<f32>) -> Result<(), Error> {
-        if let Some(space) = &self.manifest.settings.vectors {
-            let dim = space.dim as usize;
-            space.metric.prepare("the vectors", self.rows, dim, &mut data)?;
-            space.dtype.round("the vectors", self.rows, dim, &mut data)?;
-        }
+        self.prepare(&mut data)?;
         self.push_prepared(passages, &data)
+    }
+
+    /// Checks the numbers of the next rows.
+    pub(super) fn check(&self, data: &[f32]) -> Result<(), Error> {
+        self.prepare(&mut data.to_vec())
+    }
+
+    /// Makes the numbers of the next rows what is stored.
+    fn prepare(&self, data: &mut [f32]) -> Result<(), Error> {
+        let Some(space) = &self.manifest.settings.vectors else { return Ok(()) };
+        let dim = space.dim as usize;
+        space.metric.prepare("the vectors", self.rows, dim, data)?;
+        space.dtype.round("the vectors", self.rows, dim, data)
     }
 
     /// Adds rows whose vectors are already as they are stored.

@@ -98,8 +98,14 @@ impl Spool {
         Ok(key.filter(|_| parse(digest) == Some(Checksum::of(covered))).map(|key| (key, count)))
     }
 
-    /// The embeddings of these passages, from here or else from the embedder, which are then kept.
-    pub(super) fn embed(&mut self, embedder: &dyn Embedder, passages: &[Passage]) -> Result<Vec<f32>, Error> {
+    /// The embeddings of these passages, from here or else from the embedder. Those that pass the check are
+    /// kept, so that a device that failed once is asked again.
+    pub(super) fn embed(
+        &mut self,
+        embedder: &dyn Embedder,
+        passages: &[Passage],
+        check: impl FnOnce(&[f32]) -> Result<(), Error>,
+    ) -> Result<Vec<f32>, Error> {
         let key = passages
             .iter()
             .fold(Fingerprint::new().part("encoder", embedder.fingerprint().to_string()), |key, passage| {
@@ -118,6 +124,7 @@ impl Spool {
             let detail = format!("it gave {} numbers for {} texts", data.len(), passages.len());
             return Err(EmbedError(detail.into()).into());
         }
+        check(&data)?;
         self.append(key, passages.len(), &data)?;
         Ok(data)
     }
@@ -190,7 +197,9 @@ mod tests {
 
     fn embedded(dir: &Path, embedder: &Counting) -> Vec<Vec<f32>> {
         let mut spool = Spool::open(dir, 16).unwrap();
-        ["one", "two", "three"].map(|word| spool.embed(embedder, &passages(word)).unwrap()).to_vec()
+        ["one", "two", "three"]
+            .map(|word| spool.embed(embedder, &passages(word), |_| Ok(())).unwrap())
+            .to_vec()
     }
 
     #[test]

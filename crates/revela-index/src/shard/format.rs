@@ -361,8 +361,10 @@ fn decode_entry(bytes: &[u8]) -> Result<Entry, LayoutError> {
     Ok(Entry { section, offset: u64_at(bytes, 8), length: u64_at(bytes, 16), checksum })
 }
 
+/// Only the spelling that is written counts, so that no byte can change unnoticed.
 fn decode_checksum(digits: &[u8]) -> Option<Checksum> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let checksum: Checksum = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (checksum.to_string().as_bytes() == digits).then_some(checksum)
 }
 
 /// Four bytes at a constant offset inside a fixed part.
