@@ -97,8 +97,9 @@ fn an_interrupted_run_goes_on_and_a_full_disk_loses_nothing() {
     let place = prepared();
     let settings = format!("{TRAIN} --steps 60 --checkpoint-every 1000");
     place.succeed(&format!("{settings} --out straight"));
-    let child = place.command(&format!("{settings} --out run")).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = interrupt_when({ child }.spawn().unwrap(), || lines(&place.path("run/log.jsonl")) > 5);
+    let mut command = place.command(&format!("{settings} --out run"));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let output = interrupt_when(child, || lines(&place.path("run/log.jsonl")) > 5);
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("revela train --resume"), "{}", text(&output.stdout));
     // Files may grow to 20 blocks of 512 bytes only, as on a disk that is nearly full.

@@ -16,13 +16,10 @@ pub(crate) fn draw(records: &[Record], bm25: f64) -> Vec<(&'static str, Svg)> {
     };
     let both = [("loss_plain", "alone"), ("loss_inbatch", "reading the batch")];
     let weights = LineChart {
-        title: "Revela: how the weights spread".to_owned(),
+        title: "Revela: how evenly a chunk reads the others".to_owned(),
         x: Axis::linear("minutes"),
-        y: Axis::linear("share, or share of the largest entropy"),
-        series: vec![
-            series(records, recipe::REVELA, "weights_related", "on chunks of the same document"),
-            entropy(records),
-        ],
+        y: Axis::linear("entropy of the weights (1: all equally, 0: one alone)"),
+        series: vec![entropy(records)],
         levels: Vec::new(),
     };
     vec![
