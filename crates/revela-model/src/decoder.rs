@@ -240,14 +240,15 @@ impl Decoder {
     /// Prepares a batch.
     pub fn frame(&self, packing: &Arc<Packing>, run: Run) -> Frame {
         let device = self.device().inner();
-        let run = run.from_row(packing.first_row());
+        let run = run.beginning_at(packing.first_row());
+        let kernels = run.kernels.on(&self.norm.weight.val());
         let table = Arc::new(RopeTable::new(packing.longest(), &self.config.rope_frequencies()));
         Frame {
             packing: packing.clone(),
             run,
             shape: self.config.attention,
-            rope: Rope::new(table, packing.clone(), run.kernels, &device),
-            mask: CausalMask::new(packing.clone(), run.kernels, &device),
+            rope: Rope::new(table, packing.clone(), kernels, &device),
+            mask: CausalMask::new(packing.clone(), kernels, &device),
         }
     }
 

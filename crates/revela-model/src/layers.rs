@@ -49,7 +49,7 @@ impl Run {
 
     /// The same for rows that begin here in the whole batch.
     #[must_use]
-    pub(crate) fn from_row(self, first_row: usize) -> Self {
+    pub(crate) fn beginning_at(self, first_row: usize) -> Self {
         self.map_dropout(|d| Dropout { first_row, ..d })
     }
 
@@ -172,7 +172,7 @@ mod tests {
         let mask = whole.mask(3, 100, 40, 0.9);
         let kept = mask.iter().filter(|v| **v > 0.0).count() as f64 / 4000.0;
         assert!((kept - 0.9).abs() < 0.02, "{kept}");
-        let Mode::Train(piece) = Run::training(7).from_row(60).mode else { panic!() };
+        let Mode::Train(piece) = Run::training(7).beginning_at(60).mode else { panic!() };
         assert_eq!(piece.mask(3, 40, 40, 0.9), mask[60 * 40..]);
         assert_ne!(whole.mask(4, 100, 40, 0.9), mask);
         let Mode::Train(tagged) = Run::training(7).tagged(1).mode else { panic!() };

@@ -64,7 +64,7 @@ impl LoraConfig {
         if self.r == 0 {
             return Err("lora r is 0; it must be at least 1".into());
         }
-        if !(self.alpha > 0.0) {
+        if self.alpha.is_nan() || self.alpha <= 0.0 {
             return Err(format!("lora alpha is {}; it must be positive", self.alpha));
         }
         if !(0.0..1.0).contains(&self.dropout) {

@@ -3,6 +3,8 @@
 //! A case is a folder with both models, the inputs and the expected losses, embeddings, weights, logits
 //! and gradients. `REVELA_PARITY_DIR` makes the tests run all cases of another folder instead.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

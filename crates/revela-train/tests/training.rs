@@ -1,6 +1,8 @@
 //! Whole runs of tiny models: the same seed gives the same bytes, stopping and resuming equals a straight
 //! run, and what goes wrong is said and loses nothing.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,7 +111,7 @@ struct StopAfter {
 }
 
 impl StopAfter {
-    fn new(steps: u64) -> (Stop, Interrupt) {
+    fn with_interrupt(steps: u64) -> (Stop, Interrupt) {
         let interrupt = Interrupt::new();
         (Stop(Arc::new(Self { steps: AtomicU64::new(steps), interrupt: interrupt.clone() })), interrupt)
     }
@@ -178,7 +180,7 @@ fn stopping_and_resuming_equals_a_straight_run() {
     place.start("straight", STAGES).unwrap();
     for stop_after in 1..12 {
         let out = format!("stopped-{stop_after}");
-        let (stop, interrupt) = StopAfter::new(stop_after);
+        let (stop, interrupt) = StopAfter::with_interrupt(stop_after);
         let trainer = Trainer::start(&place.settings(&out, STAGES), None, &stop, &interrupt).unwrap();
         let outcome = trainer.run().unwrap();
         assert!(matches!(outcome, Outcome::Interrupted { .. }), "{stop_after}: {outcome:?}");
@@ -202,7 +204,7 @@ fn stopping_and_resuming_equals_a_straight_run() {
 fn a_killed_run_goes_on_from_its_last_checkpoint() {
     let place = Place::new();
     place.start("straight", STAGES).unwrap();
-    let (stop, interrupt) = StopAfter::new(5);
+    let (stop, interrupt) = StopAfter::with_interrupt(5);
     Trainer::start(&place.settings("killed", STAGES), None, &stop, &interrupt).unwrap().run().unwrap();
     // What a kill in the middle of writing leaves: a damaged newest checkpoint, a half-written log line.
     let checkpoints = place.path("killed").join("checkpoints");
@@ -226,7 +228,7 @@ fn adapters_are_trained_saved_and_resumed_and_pieces_drop_the_same() {
     let place = Place::new();
     let lora = "adaptation = \"lora\"\nlora_r = 4\nlora_targets = [\"q_proj\", \"up_proj\"]\nsteps = 6\n";
     place.start("straight", lora).unwrap();
-    let (stop, interrupt) = StopAfter::new(3);
+    let (stop, interrupt) = StopAfter::with_interrupt(3);
     Trainer::start(&place.settings("stopped", lora), None, &stop, &interrupt).unwrap().run().unwrap();
     place.resume("stopped").unwrap();
     assert_eq!(place.weights("stopped", "revela"), place.weights("straight", "revela"));

@@ -41,7 +41,7 @@ fn bad_corpora_are_named() {
     std::fs::create_dir(place.path("empty")).unwrap();
     place.fail(&chunk("empty"), &["empty"]);
     place.write("binary/a.rs", b"fn a() {}\0\x01\x02");
-    place.fail(&chunk("binary"), &["a.rs"]);
+    place.fail(&chunk("binary"), &["binary", "1 binary"]);
     place.write("latin/b.rs", b"// caf\xe9\nfn b() {}\n");
     place.fail(&chunk("latin"), &["b.rs", "UTF-8"]);
     place.write("latin/good.rs", "fn good() { let number = 1; }\n".repeat(20));
@@ -59,7 +59,7 @@ fn bad_settings_are_named() {
     place.fail(&format!("{TRAIN} --out run --steps 2 --learning-rate -1"), &["learning"]);
     place.fail(&format!("{TRAIN} --out run --steps 2 --tau 0"), &["tau"]);
     place.fail(&format!("{TRAIN} --out run"), &["steps"]);
-    place.fail("data group --chunks chunks.jsonl --out other.jsonl --group-size 1", &["group size", "1"]);
+    place.fail("data group --chunks chunks.jsonl --out other.jsonl --group-size 1", &["group_size is 1"]);
     assert!(!place.path("run").exists(), "nothing was begun");
 }
 

@@ -12,7 +12,7 @@ pub const LANES: usize = 16;
 pub fn exp(x: f32) -> f32 {
     // Cody-Waite: x = n ln 2 + r, with ln 2 in two parts and n rounded by adding 1.5 * 2^23.
     const ROUND: f32 = 12_582_912.0;
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     // Not `clamp`, which is slower where NaN must pass.
     let x = if x < -87.0 { -87.0 } else { x };
@@ -26,7 +26,7 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 8.333_452e-3;
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_1e-1;
+    let p = p * r + 0.5;
     // The low bits of `rounded` are n in two's complement: shifted into the exponent they give 2^n.
     let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
     (p * r * r + r + 1.0) * power

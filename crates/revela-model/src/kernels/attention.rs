@@ -54,10 +54,9 @@ pub struct CausalMask {
 }
 
 impl CausalMask {
-    /// Prepares the mask of a batch. The composed form wants sequences of one length.
+    /// Prepares the mask of a batch, for kernels that were asked whether they run ([`Kernels::on`]). The composed form wants sequences of one length.
     pub fn new(packing: Arc<Packing>, kernels: Kernels, device: &Device) -> Self {
-        let composed = kernels == Kernels::Composed || !runs_on(&Tensor::<1>::zeros([1], device));
-        let hidden = composed.then_some(packing.uniform()).flatten().map(|length| {
+        let hidden = (kernels == Kernels::Composed).then_some(packing.uniform()).flatten().map(|length| {
             let seen = |q: usize, k: usize, keys: usize| k <= q && k < keys;
             let hidden: Vec<bool> = packing
                 .lengths()

@@ -7,6 +7,10 @@
 //! Activations are flat: `[rows, features]`, with a [`Packing`](crate::Packing) that says which rows
 //! form which sequence.
 
+use burn::tensor::Tensor;
+
+use crate::op::runs_on;
+
 mod attention;
 mod cross_entropy;
 mod linear;
@@ -29,4 +33,12 @@ pub enum Kernels {
     /// Compositions of tensor operations everywhere: the plain twin, and for finding out whether a
     /// kernel is to blame.
     Composed,
+}
+
+impl Kernels {
+    /// These kernels where they run on such tensors; the composed form elsewhere.
+    #[must_use]
+    pub fn on<const D: usize>(self, like: &Tensor<D>) -> Self {
+        if runs_on(like) { self } else { Self::Composed }
+    }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::Kernels;
 use crate::Packing;
-use crate::op::{Kernel, Output, View, apply, runs_on};
+use crate::op::{Kernel, Output, View, apply};
 
 /// Cosines and sines for every position, `[positions, dim / 2]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,11 +47,11 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// Prepares the rotation of a batch whose longest sequence the table covers.
+    /// Prepares the rotation of a batch whose longest sequence the table covers, for kernels that were asked
+    /// whether they run ([`Kernels::on`]).
     pub fn new(table: Arc<RopeTable>, packing: Arc<Packing>, kernels: Kernels, device: &Device) -> Self {
-        // The kernel needs no tensors; they are made wherever it cannot run.
-        let composed = kernels == Kernels::Composed || !runs_on(&Tensor::<1>::zeros([1], device));
-        let tensors = composed.then(|| {
+        // The kernel needs no tensors.
+        let tensors = (kernels == Kernels::Composed).then(|| {
             let gather = |from: &[f32]| {
                 let rows = packing.positions().flat_map(|p| &from[p * table.half..][..table.half]);
                 let data = TensorData::new(rows.copied().collect(), [packing.total_rows(), 1, table.half]);

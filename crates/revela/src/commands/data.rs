@@ -107,7 +107,7 @@ fn chunk(args: &Chunk, context: &Context) -> Result<()> {
         min_size: args.min_size,
         small: if args.drop_small { Small::Drop } else { Small::Merge },
     };
-    let chunker = Chunker::new(config.clone(), tokenizer.as_ref().map(|t| t as &dyn Sizer))?;
+    let chunker = Chunker::new(config, tokenizer.as_ref().map(|t| t as &dyn Sizer))?;
     let kind = match args.kind {
         Some(Kind::Jsonl) => SourceKind::Jsonl(args.format),
         Some(Kind::Text) => SourceKind::Text,
@@ -129,9 +129,9 @@ pub(crate) fn write_chunks(
     context: &Context,
 ) -> Result<u64> {
     let mut documents = Documents::open(source)?;
-    let mut writer = ChunkWriter::create(out, chunker.config().clone())?;
+    let mut writer = ChunkWriter::create(out, *chunker.config())?;
     let task = context.progress.task("chunking", "documents", None);
-    while let Some(document) = documents.next() {
+    for document in documents.by_ref() {
         context.interrupt.check()?;
         for chunk in chunker.chunk(&document?) {
             writer.push(&chunk)?;
@@ -222,7 +222,7 @@ fn group(args: &Group, context: &Context) -> Result<()> {
 /// Groups a chunk file into a group file. Returns the number of groups.
 pub(crate) fn write_groups(chunks: &Path, out: &Path, grouping: &Grouping, context: &Context) -> Result<u64> {
     let reader = ChunkReader::open(chunks)?;
-    let chunker = reader.header().chunker.clone();
+    let chunker = reader.header().chunker;
     let mut texts = Vec::new();
     let task = context.progress.task("reading chunks", "chunks", None);
     for chunk in reader {

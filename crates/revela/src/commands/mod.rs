@@ -17,8 +17,6 @@ use crate::quickstart::Quickstart;
 /// What the program can do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Train a retriever from raw text and measure it, in one command.
-    #[command(verbatim_doc_comment)]
     Quickstart(Quickstart),
     /// Prepare raw text: cut it into chunks, group chunks for training.
     #[command(subcommand)]
@@ -26,7 +24,6 @@ pub(crate) enum Command {
     /// Make and look at models.
     #[command(subcommand)]
     Model(model::Model),
-    /// Train a retriever, and the language model beside it, on groups of chunks.
     Train(Box<train::Train>),
     /// Make, change, measure and look at collections.
     #[command(subcommand)]

@@ -13,7 +13,9 @@ use super::say;
 use crate::Context;
 use crate::evaluation::{HeldOut, TrainingScore};
 
-/// Trains in stages. Settings come from three places: flags override a stage's own settings in the
+/// Train a retriever, and the language model beside it, on groups of chunks
+///
+/// Stages follow each other. Settings come from three places: flags override a stage's own settings in the
 /// configuration file, and these override the file's common ones; what none of them sets has the default
 /// shown. The complete configuration is printed, and saved in the run's folder.
 ///

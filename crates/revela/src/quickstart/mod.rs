@@ -32,7 +32,7 @@ use crate::evaluation::{HeldOut, TrainingScore};
 use corpus::{Amount, Corpus};
 use held_out::Split;
 
-/// Trains a retriever on raw text from nothing and measures it on held-out queries, stage by stage.
+/// Train a retriever on raw text from nothing and measure it on held-out queries, in one command
 ///
 /// The corpus is cut into parts (crates, folders); some are held out, and what is measured comes from them
 /// alone: a function's doc comment (or a passage's first sentence) must find the function (the passage)
@@ -210,7 +210,7 @@ fn write_chunks(
     let in_all = ((minutes * recipe::BYTES_PER_MINUTE) as usize).max(4 << 20);
     let amount = Amount { of_part: (in_all / 24).max(256 << 10), in_all };
     let config = ChunkerConfig { size: recipe::CHUNK_WORDS, ..ChunkerConfig::default() };
-    let chunker = Chunker::new(config.clone(), None)?;
+    let chunker = Chunker::new(config, None)?;
     let mut writer = ChunkWriter::create(path, config)?;
     let task = context.progress.task("chunking", "documents", None);
     corpus.visit(&split.train, amount, seed.derive("chunks"), context, |document| {

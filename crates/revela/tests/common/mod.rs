@@ -1,21 +1,23 @@
 //! A folder, a corpus made up from a fixed list of words, and the program.
 
+#![allow(dead_code, clippy::unwrap_used, reason = "helpers of several tests, none of which uses all")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-pub struct Place(tempfile::TempDir);
+pub(crate) struct Place(tempfile::TempDir);
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
@@ -23,25 +25,25 @@ impl Place {
     }
 
     /// The program in this folder; arguments are split at spaces.
-    pub fn command(&self, arguments: &str) -> Command {
+    pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_revela"));
         command.args(arguments.split_whitespace()).current_dir(self.0.path()).stdin(Stdio::null());
         command
     }
 
-    pub fn run(&self, arguments: &str) -> Output {
+    pub(crate) fn run(&self, arguments: &str) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Runs what must succeed; returns what it printed.
-    pub fn succeed(&self, arguments: &str) -> String {
+    pub(crate) fn succeed(&self, arguments: &str) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments}: {}", text(&output.stderr));
         text(&output.stdout)
     }
 
     /// Runs what must fail with a clear error that holds all of `parts`.
-    pub fn fail(&self, arguments: &str, parts: &[&str]) {
+    pub(crate) fn fail(&self, arguments: &str, parts: &[&str]) {
         let output = self.run(arguments);
         let said = text(&output.stderr);
         assert!(!output.status.success(), "{arguments} must not succeed");
@@ -52,7 +54,7 @@ impl Place {
     }
 
     /// A folder of documented functions: `folders` folders of 4 files each.
-    pub fn code(&self, name: &str, folders: usize) {
+    pub(crate) fn code(&self, name: &str, folders: usize) {
         for folder in 0..folders {
             for file in 0..4 {
                 self.write(&format!("{name}/part{folder:02}/file{file}.rs"), functions(folder * 4 + file));
@@ -82,12 +84,12 @@ fn functions(file: usize) -> String {
     (0..16).map(function).collect()
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Presses Ctrl-C once `ready` holds; returns how the program ended.
-pub fn interrupt_when(mut child: Child, ready: impl Fn() -> bool) -> Output {
+pub(crate) fn interrupt_when(mut child: Child, ready: impl Fn() -> bool) -> Output {
     let start = Instant::now();
     while !ready() {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it could be interrupted");
@@ -100,6 +102,6 @@ pub fn interrupt_when(mut child: Child, ready: impl Fn() -> bool) -> Output {
 }
 
 /// Lines of a file that may not be there yet.
-pub fn lines(path: &Path) -> usize {
+pub(crate) fn lines(path: &Path) -> usize {
     std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }

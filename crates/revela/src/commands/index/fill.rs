@@ -124,7 +124,7 @@ impl Source {
     fn passages(&self) -> Result<Option<Passages>> {
         if let Some(path) = &self.chunks {
             let chunks = ChunkReader::open(path)?;
-            let chunker = serde_json::to_value(&chunks.header().chunker)?;
+            let chunker = serde_json::to_value(chunks.header().chunker)?;
             let stream = chunks.map(|chunk| {
                 let chunk = chunk?;
                 Ok(Passage { id: chunk.id.to_string(), title: chunk.title, text: chunk.text })
