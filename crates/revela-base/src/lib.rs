@@ -2,7 +2,7 @@
 //!
 //! | module | what you get |
 //! | --- | --- |
-//! | [`file`] | atomic writes, directory locks, and the one error type for files |
+//! | [`mod@file`] | atomic writes, directory locks, and the one error type for files |
 //! | [`checksum`] | BLAKE3 checksums and fingerprints |
 //! | [`artifact`] | directories with a manifest that names a format, a version and every file's checksum |
 //! | [`lines`] | JSON-lines files with a header record, and a trailer that proves they are whole |

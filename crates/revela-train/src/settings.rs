@@ -2,6 +2,8 @@
 //!
 //! Everything here is optional and unchecked; [`crate::config`] fills in defaults and checks.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "the documentation of keys is the flags' help too")]
+
 use std::path::{Path, PathBuf};
 
 use revela_base::file::FileError;

@@ -1,5 +1,7 @@
 //! `revela train`.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "the documentation of the command is its help")]
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
