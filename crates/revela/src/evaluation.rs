@@ -20,7 +20,7 @@ use revela_index::vectors::Vectors;
 use revela_model::encoder::Encoder;
 use revela_train::trainer::Evaluator;
 
-/// Results kept per query.
+/// Results kept per query, unless more are asked for.
 const DEPTH: usize = 100;
 
 /// Texts embedded between two looks at the interrupt flag.
@@ -34,6 +34,7 @@ pub(crate) struct HeldOut {
     documents: Vec<Document>,
     split: TestCollection,
     metrics: Vec<Metric>,
+    depth: usize,
 }
 
 impl HeldOut {
@@ -48,7 +49,13 @@ impl HeldOut {
         let folder = BeirFolder::open(dir)?;
         let split = TestCollection::load(&folder, split, UnknownIdPolicy::Report, progress, interrupt)?;
         let documents = folder.corpus()?.collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { documents, split, metrics })
+        Ok(Self { documents, split, metrics, depth: DEPTH })
+    }
+
+    /// Keeps this many results per query.
+    pub(crate) fn with_depth(mut self, depth: usize) -> Self {
+        self.depth = depth;
+        self
     }
 
     pub(crate) fn documents(&self) -> &[Document] {
@@ -75,7 +82,7 @@ impl HeldOut {
         let queries: Vec<&str> = self.split.queries.iter().map(|q| q.text.as_str()).collect();
         let rows = embed_all(embedder, TextKind::Passage, &texts, progress, interrupt)?;
         let queries = embed_all(embedder, TextKind::Query, &queries, progress, interrupt)?;
-        Ok(flat::search(rows.view(), queries.view(), DEPTH, &|_| true)?)
+        Ok(flat::search(rows.view(), queries.view(), self.depth, &|_| true)?)
     }
 
     /// BM25.
@@ -85,7 +92,8 @@ impl HeldOut {
             writer.add(&document.id, &document.title, &document.text)?;
         }
         let index = writer.finish()?;
-        let search = |query: &revela_eval::dataset::Query| index.search(&index.query(&query.text), DEPTH);
+        let search =
+            |query: &revela_eval::dataset::Query| index.search(&index.query(&query.text), self.depth);
         Ok(self.split.queries.iter().map(search).collect::<Result<_, _>>()?)
     }
 
@@ -98,13 +106,13 @@ impl HeldOut {
                     .filter_map(|&(system, weight)| Some(Ranking { hits: system.get(query)?, weight }))
                     .collect();
                 let mut hits = fusion.fuse(&rankings);
-                hits.truncate(DEPTH);
+                hits.truncate(self.depth);
                 hits
             })
             .collect()
     }
 
-    /// Rankings as a run.
+    /// Rankings as a run, without what must not count.
     pub(crate) fn run(&self, rankings: &Rankings) -> Result<Run> {
         let mut run = Run::new();
         for (query, ranking) in self.split.queries.iter().zip(rankings) {
@@ -114,6 +122,14 @@ impl HeldOut {
             });
             run.insert(&query.id, hits.collect())?;
         }
+        run.exclude(&self.split.exclusions);
+        Ok(run)
+    }
+
+    /// A run from a file, without what must not count.
+    pub(crate) fn read_run(&self, path: &Path) -> Result<Run> {
+        let mut run = Run::read(path)?;
+        run.exclude(&self.split.exclusions);
         Ok(run)
     }
 

@@ -29,8 +29,21 @@ fn from_text_to_a_measured_retriever() {
     assert!(printed.contains("tau = 0.1") && printed.contains("best held-out score"), "{printed}");
     let dense = place.succeed("eval --data collection --encoder run/best");
     assert!(dense.contains("ndcg@10"), "{dense}");
-    let bm25 = place.succeed("eval --data collection --mode bm25 --analyser code");
-    assert!(bm25.contains("recall@100"), "{bm25}");
+    place.fail("eval --data collection --mode hybrid", &["--encoder"]);
+    place.fail("eval --data collection --split dev --mode bm25", &["dev", "test"]);
+    let bm25 = "eval --data collection --mode bm25 --analyser code --json bm25.json --run bm25.run";
+    assert!(place.succeed(bm25).contains("recall@100"));
+    place.succeed("eval --data collection --run-file bm25.run --json again.json");
+    place.succeed("eval --data collection --encoder run/best --mode hybrid --json hybrid.json");
+    let value = |file: &str| {
+        let text = std::fs::read_to_string(place.path(file)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["per_query"]["ndcg@10"].as_object().unwrap().len(), 60, "{file}");
+        json["metrics"]["ndcg@10"].as_f64().unwrap()
+    };
+    assert_eq!(value("bm25.json"), value("again.json"), "a run file scores as what wrote it");
+    let compared = place.succeed("eval compare bm25.json again.json hybrid.json");
+    assert!(compared.contains("again") && compared.contains("0/60/0"), "{compared}");
 }
 
 #[test]

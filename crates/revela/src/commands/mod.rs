@@ -30,7 +30,6 @@ pub(crate) enum Command {
     Index(index::Index),
     /// Search a collection.
     Search(search::Search),
-    /// Measure a retriever on a collection with judgements.
     Eval(eval::Eval),
 }
 
