@@ -17,9 +17,9 @@ use crate::evaluation::{HeldOut, TrainingScore};
 
 /// Train a retriever, and the language model beside it, on groups of chunks
 ///
-/// Stages follow each other. Settings come from three places: flags override a stage's own settings in the
-/// configuration file, and these override the file's common ones; what none of them sets has the default
-/// shown. The complete configuration is printed, and saved in the run's folder.
+/// Stages follow each other. Settings come from three places: flags override a stage's own
+/// settings in the configuration file, and these override the file's common ones; what none sets has
+/// the default shown. The complete configuration is printed, and saved in the run's folder.
 ///
 /// A configuration file is TOML with the flags' names (underscores for dashes), and may hold stages:
 ///
@@ -39,9 +39,9 @@ use crate::evaluation::{HeldOut, TrainingScore};
 ///   tau_end = 0.01
 ///   minutes = 30
 ///
-/// Ctrl-C finishes the step, saves a checkpoint and says how to go on. What a run makes: config.toml,
-/// log.jsonl, checkpoints/, stages/NAME/{encoder,lm}, and best/, the retriever with the best held-out score
-/// (--eval-data), which may be the one it began with.
+/// Ctrl-C finishes the step, saves a checkpoint and says how to go on. What a run makes:
+/// config.toml, log.jsonl, checkpoints/, stages/NAME/{encoder,lm}, and best/, the retriever with
+/// the best held-out score (--eval-data), which may be the one it began with.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Train {
