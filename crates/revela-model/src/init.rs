@@ -12,7 +12,7 @@ pub const STANDARD_DEVIATION: f64 = 0.02;
 
 /// Standard deviation of the matrices whose result is added to the residual stream. Small, so that a fresh
 /// model's states are close to its token embeddings: drawn like the others, two layers of width 256 bury a
-/// token's identity under ten times larger noise, and contrast begins near chance (docs/experiments.md).
+/// token's identity, and contrast begins near chance (docs/experiments.md).
 pub const RESIDUAL_DEVIATION: f64 = 0.002;
 
 /// Names of those matrices.

@@ -122,7 +122,7 @@ settings! {
         /// Batches per optimiser step [default: 1]
         accumulate: usize,
         /// Keep nothing for the backward pass but pieces of this many chunks, and compute the rest again:
-        /// a quarter more work, a fraction of the memory; 0 keeps everything [default: 0]
+        /// more work, a fraction of the memory; 0 keeps everything [default: 0]
         recompute: usize,
     }
     "Optimiser" {

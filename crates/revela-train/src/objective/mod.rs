@@ -44,7 +44,7 @@ pub enum Activations {
     /// One graph, one backward pass.
     Keep,
     /// The batch is cut into pieces of this many chunks; each piece's activations exist only while its
-    /// own backward pass runs. Same gradients, a quarter more work, memory of one piece.
+    /// own backward pass runs. Same gradients, more work, memory of one piece.
     Recompute {
         /// Chunks per piece.
         chunks: usize,
