@@ -11,6 +11,7 @@ use revela_base::seed::Seed;
 use revela_model::causal_lm::CausalLm;
 use revela_model::config::{AttentionBias, DecoderConfig, Family, RopeScaling};
 use revela_model::decoder::{Decoder, TokenBatch};
+use revela_model::embedding_model::EmbeddingModel;
 use revela_model::init::draw;
 use revela_model::kernels::AttentionShape;
 use revela_model::layers::Run;
@@ -82,7 +83,8 @@ fn main() {
         device = device.gradient_checkpointing();
     }
     let mut lm = draw(CausalLm::zeros(config.clone(), &device), Seed(0), &device);
-    let mut retriever = draw(Decoder::zeros(config.clone(), &device), Seed(1), &device);
+    let retriever = draw(Decoder::zeros(config.clone(), &device), Seed(1), &device);
+    let mut retriever = EmbeddingModel::from(retriever);
     let mut optimizers = [AdamW::new(AdamWConfig::default()), AdamW::new(AdamWConfig::default())];
     let mut state = 1_u64;
     let mut token = || {

@@ -17,16 +17,20 @@ pub enum Family {
     Llama,
     /// Qwen2 and Qwen2.5 (arXiv:2407.10671): Llama with biases on queries, keys and values.
     Qwen2,
+    /// Qwen3 (arXiv:2505.09388): Llama with a norm on each head's queries and keys.
+    Qwen3,
 }
 
 impl Family {
-    const ALL: [Self; 2] = [Self::Llama, Self::Qwen2];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Llama, Self::Qwen2, Self::Qwen3];
 
     /// `model_type` in config.json.
     pub fn name(self) -> &'static str {
         match self {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
         }
     }
 
@@ -34,6 +38,7 @@ impl Family {
         match self {
             Self::Llama => "LlamaForCausalLM",
             Self::Qwen2 => "Qwen2ForCausalLM",
+            Self::Qwen3 => "Qwen3ForCausalLM",
         }
     }
 }
@@ -157,8 +162,8 @@ impl DecoderConfig {
         let heads = raw.num_attention_heads;
         let bias = match (family, raw.attention_bias) {
             (Family::Qwen2, _) => AttentionBias::Inputs,
-            (Family::Llama, true) => AttentionBias::All,
-            (Family::Llama, false) => AttentionBias::None,
+            (Family::Llama | Family::Qwen3, true) => AttentionBias::All,
+            (Family::Llama | Family::Qwen3, false) => AttentionBias::None,
         };
         let rope = raw.rope_parameters.or(raw.rope_scaling).unwrap_or(Value::Null);
         let theta = rope.get("rope_theta").and_then(Value::as_f64).or(raw.rope_theta).unwrap_or(10_000.0);
@@ -171,7 +176,11 @@ impl DecoderConfig {
             attention: AttentionShape {
                 heads,
                 kv_heads: raw.num_key_value_heads.unwrap_or(heads),
-                dim: raw.head_dim.unwrap_or(raw.hidden_size / heads.max(1)),
+                dim: raw.head_dim.unwrap_or(match family {
+                    // What transformers assumes for Qwen3 whatever its hidden size.
+                    Family::Qwen3 => 128,
+                    Family::Llama | Family::Qwen2 => raw.hidden_size / heads.max(1),
+                }),
             },
             max_positions: raw.max_position_embeddings.unwrap_or(2048),
             rms_norm_eps: raw.rms_norm_eps.unwrap_or(1e-6),
@@ -269,7 +278,8 @@ impl DecoderConfig {
             AttentionBias::Inputs => a.width() + 2 * a.kv_width(),
             AttentionBias::All => a.width() + 2 * a.kv_width() + d,
         };
-        let layer = attention + bias + 3 * d * self.intermediate_size + 2 * d;
+        let head_norms = if self.family == Family::Qwen3 { 2 * a.dim } else { 0 };
+        let layer = attention + bias + head_norms + 3 * d * self.intermediate_size + 2 * d;
         self.vocab_size * d + self.layers * layer + d
     }
 }

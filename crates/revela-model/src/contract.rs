@@ -10,7 +10,18 @@ use crate::error::Result;
 use crate::pooling::Pooling;
 use crate::tokenizer::TextTokenizer;
 
-/// How texts become token ids and token states become a vector. Vectors are always of unit length.
+/// How long vectors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// 1: similarity is the cosine.
+    #[default]
+    Unit,
+    /// As the model gives them: their length is part of a product's value.
+    Raw,
+}
+
+/// How texts become token ids and token states become a vector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contract {
@@ -24,6 +35,9 @@ pub struct Contract {
     pub append: Option<u32>,
     /// From token states to a vector.
     pub pooling: Pooling,
+    /// How long the vector is.
+    #[serde(default)]
+    pub scale: Scale,
 }
 
 impl Contract {
@@ -36,6 +50,7 @@ impl Contract {
             max_length,
             append: tokenizer.missing_end()?,
             pooling,
+            scale: Scale::Unit,
         })
     }
 
@@ -47,36 +62,36 @@ impl Contract {
         }
     }
 
-    /// Token ids of a text. Of texts that are too long the end is cut, but the closing special token
-    /// stays.
+    /// Token ids of a text. Of texts that are too long the end is cut, but the closing special tokens
+    /// stay.
     pub fn encode(&self, tokenizer: &TextTokenizer, kind: TextKind, text: &str) -> Result<Vec<u32>> {
-        let mut ids = tokenizer.encode(&format!("{}{text}", self.prompt(kind)))?;
-        if let Some(end) = self.append
-            && ids.last() != Some(&end)
-        {
-            ids.push(end);
-        }
-        self.shorten(&mut ids);
+        let (mut ids, closing) = self.open_ids(tokenizer, kind, text)?;
+        ids.truncate(self.max_length.saturating_sub(closing.len()));
+        ids.extend(closing);
         Ok(ids)
     }
 
     /// Token ids of the first half of a text's tokens, prefix included, as Revela's queries are made.
     pub fn encode_first_half(&self, tokenizer: &TextTokenizer, text: &str) -> Result<Vec<u32>> {
-        let mut ids = self.encode(tokenizer, TextKind::Query, text)?;
-        if let Some(end) = ids.pop() {
-            ids.truncate((ids.len() / 2).max(1));
-            ids.push(end);
-        }
+        let (mut ids, closing) = self.open_ids(tokenizer, TextKind::Query, text)?;
+        ids.truncate(self.max_length.saturating_sub(closing.len()));
+        ids.truncate((ids.len() / 2).max(1));
+        ids.extend(closing);
         Ok(ids)
     }
 
-    fn shorten(&self, ids: &mut Vec<u32>) {
-        if ids.len() > self.max_length
-            && let Some(end) = ids.last().copied()
+    /// All ids of a text up to its closing special tokens, and those.
+    fn open_ids(&self, tokenizer: &TextTokenizer, kind: TextKind, text: &str) -> Result<(Vec<u32>, Vec<u32>)> {
+        let mut ids = tokenizer.encode(&format!("{}{text}", self.prompt(kind)))?;
+        let mut closing = tokenizer.closing().to_vec();
+        ids.truncate(ids.len() - closing.len());
+        if let Some(end) = self.append
+            && closing.last() != Some(&end)
+            && ids.last() != Some(&end)
         {
-            ids.truncate(self.max_length.saturating_sub(1));
-            ids.push(end);
+            closing.push(end);
         }
+        Ok((ids, closing))
     }
 }
 
@@ -93,6 +108,7 @@ mod tests {
             max_length: 6,
             append: None,
             pooling: Pooling::Eos,
+            scale: Scale::Unit,
         };
         (contract, tokenizer)
     }

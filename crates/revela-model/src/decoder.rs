@@ -9,8 +9,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::Packing;
-use crate::config::{AttentionBias, DecoderConfig};
-use crate::kernels::{AttentionShape, CausalMask, Rope, RopeTable};
+use crate::config::{AttentionBias, DecoderConfig, Family};
+use crate::kernels::{AttentionMask, AttentionShape, Reach, Rope, RopeTable};
 use crate::layers::{Embedding, Linear, RmsNorm, Run};
 
 /// Token ids of a batch, and which row belongs to which sequence.
@@ -75,7 +75,7 @@ pub struct Frame {
     /// The heads.
     pub shape: AttentionShape,
     rope: Rope,
-    mask: CausalMask,
+    mask: AttentionMask,
 }
 
 /// Queries, keys and values of a layer, positions applied to queries and keys.
@@ -100,6 +100,29 @@ pub struct Attention {
     pub v_proj: Linear,
     /// Output.
     pub o_proj: Linear,
+    /// On each head's queries (Qwen3).
+    pub q_norm: Option<RmsNorm>,
+    /// On each head's keys (Qwen3).
+    pub k_norm: Option<RmsNorm>,
+}
+
+impl Attention {
+    fn queries(&self, x: Tensor<2>, frame: &Frame) -> Tensor<2> {
+        let q = self.q_proj.forward(x, frame.run);
+        frame.run.kernels.rotate(norm_heads(q, self.q_norm.as_ref(), frame), &frame.rope)
+    }
+
+    fn keys(&self, x: Tensor<2>, frame: &Frame) -> Tensor<2> {
+        let k = self.k_proj.forward(x, frame.run);
+        frame.run.kernels.rotate(norm_heads(k, self.k_norm.as_ref(), frame), &frame.rope)
+    }
+}
+
+/// Each head's features brought to one size, where the family does so. `x`: `[rows, heads * dim]`.
+fn norm_heads(x: Tensor<2>, norm: Option<&RmsNorm>, frame: &Frame) -> Tensor<2> {
+    let Some(norm) = norm else { return x };
+    let ([rows, width], dim) = (x.dims(), frame.shape.dim);
+    norm.forward(x.reshape([rows * width / dim, dim]), frame.run).reshape([rows, width])
 }
 
 /// The SwiGLU feed-forward layer.
@@ -131,12 +154,15 @@ impl Layer {
         let (d, a, eps) = (config.hidden_size, config.attention, config.rms_norm_eps);
         let inputs = config.bias != AttentionBias::None;
         let linear = |inputs, outputs, bias| Linear::zeros(inputs, outputs, bias, device);
+        let head_norm = || (config.family == Family::Qwen3).then(|| RmsNorm::ones(a.dim, eps, device));
         Self {
             self_attn: Attention {
                 q_proj: linear(d, a.width(), inputs),
                 k_proj: linear(d, a.kv_width(), inputs),
                 v_proj: linear(d, a.kv_width(), inputs),
                 o_proj: linear(a.width(), d, config.bias == AttentionBias::All),
+                q_norm: head_norm(),
+                k_norm: head_norm(),
             },
             mlp: Mlp {
                 gate_proj: linear(d, config.intermediate_size, false),
@@ -148,8 +174,7 @@ impl Layer {
         }
     }
 
-    /// The linear layers by name, in the order of [`crate::lora::TARGETS`].
-    pub(crate) fn linears(&mut self) -> [(&'static str, &mut Linear); 7] {
+    fn linears(&mut self) -> [(&'static str, &mut Linear); 7] {
         let (a, m) = (&mut self.self_attn, &mut self.mlp);
         [
             ("self_attn.q_proj", &mut a.q_proj),
@@ -166,24 +191,19 @@ impl Layer {
     pub fn qkv(&self, x: Tensor<2>, frame: &Frame) -> Qkv {
         let (run, a) = (frame.run, &self.self_attn);
         let x = self.input_layernorm.forward(x, run);
-        Qkv {
-            q: run.kernels.rotate(a.q_proj.forward(x.clone(), run), &frame.rope),
-            k: run.kernels.rotate(a.k_proj.forward(x.clone(), run), &frame.rope),
-            v: a.v_proj.forward(x, run),
-        }
+        Qkv { q: a.queries(x.clone(), frame), k: a.keys(x.clone(), frame), v: a.v_proj.forward(x, run) }
     }
 
     /// Only keys and values, for a stream that nobody continues.
     pub fn keys_values(&self, x: Tensor<2>, frame: &Frame) -> (Tensor<2>, Tensor<2>) {
         let (run, a) = (frame.run, &self.self_attn);
         let x = self.input_layernorm.forward(x, run);
-        let k = run.kernels.rotate(a.k_proj.forward(x.clone(), run), &frame.rope);
-        (k, a.v_proj.forward(x, run))
+        (a.keys(x.clone(), frame), a.v_proj.forward(x, run))
     }
 
     /// Second step: causal attention inside each sequence, before the output projection.
     pub fn attend(&self, qkv: Qkv, frame: &Frame) -> Tensor<2> {
-        frame.run.kernels.causal_attention(qkv.q, qkv.k, qkv.v, &frame.mask, frame.shape)
+        frame.run.kernels.attention(qkv.q, qkv.k, qkv.v, &frame.mask, frame.shape)
     }
 
     /// Third step: output projection, residual, feed-forward. `x` is the layer's input.
@@ -232,6 +252,15 @@ impl Decoder {
         &self.config
     }
 
+    /// The linear layers by the names of their parameters.
+    pub(crate) fn linears(&mut self) -> Vec<(String, &mut Linear)> {
+        let layers = self.layers.iter_mut().enumerate();
+        let named = |(index, layer): (usize, _)| {
+            Layer::linears(layer).map(|(name, linear)| (format!("layers.{index}.{name}"), linear))
+        };
+        layers.flat_map(named).collect()
+    }
+
     /// The device of the weights, with its autodiff context.
     pub fn device(&self) -> Device {
         self.norm.weight.val().device()
@@ -248,7 +277,7 @@ impl Decoder {
             run,
             shape: self.config.attention,
             rope: Rope::new(table, packing.clone(), kernels, &device),
-            mask: CausalMask::new(packing.clone(), kernels, &device),
+            mask: AttentionMask::new(packing.clone(), Reach::Causal, kernels, &device),
         }
     }
 

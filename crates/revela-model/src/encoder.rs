@@ -1,11 +1,11 @@
-//! A retriever that can be used: decoder, tokenizer and contract, read from and written to a folder.
+//! A retriever that can be used: model, tokenizer and contract, read from and written to a folder.
 //!
 //! The folder has Hugging Face's layout (config.json, tokenizer.json, model.safetensors) with the
 //! contract under the names that sentence-transformers reads (modules.json, `1_Pooling/config.json`,
 //! config_sentence_transformers.json), and Revela's manifest with every file's checksum.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor};
 use revela_base::artifact::{Artifact, ArtifactWriter, IfExists, MANIFEST};
@@ -13,15 +13,19 @@ use revela_base::checksum::{Checksum, Fingerprint};
 use revela_base::embed::{EmbedError, Embedder, TextKind};
 use serde::{Deserialize, Serialize};
 
-use crate::config::DecoderConfig;
-use crate::contract::Contract;
-use crate::decoder::{Decoder, TokenBatch};
+use crate::adapter;
+use crate::contract::{Contract, Scale};
+use crate::decoder::TokenBatch;
+use crate::embedding_model::{Backbone, EmbeddingModel};
 use crate::error::{ModelError, Result};
-use crate::hugging_face;
+use crate::hub;
 use crate::layers::Run;
+use crate::model_config::ModelConfig;
+use crate::names;
 use crate::op::runs_on;
 use crate::params::named;
 use crate::pooling::normalize;
+use crate::sentence_transformers::{Modules, contract_files, read_contract};
 use crate::tokenizer::{self, TextTokenizer};
 use crate::weights::{Precision, WEIGHTS, Weights, to_safetensors};
 
@@ -43,7 +47,7 @@ struct Body {
 #[derive(Debug, Clone)]
 pub struct Encoder {
     /// The model, without autodiff.
-    pub decoder: Decoder,
+    pub model: EmbeddingModel,
     /// Its tokenizer.
     pub tokenizer: TextTokenizer,
     /// How texts become vectors.
@@ -56,13 +60,27 @@ impl Encoder {
     ///
     /// # Errors
     /// When the tokenizer has ids that the model lacks.
-    pub fn new(decoder: Decoder, tokenizer: TextTokenizer, contract: Contract) -> Result<Self> {
-        tokenizer.check_fits(decoder.config().vocab_size)?;
-        Ok(Self { decoder, tokenizer, contract, fingerprint: OnceLock::new() })
+    pub fn new(model: EmbeddingModel, tokenizer: TextTokenizer, contract: Contract) -> Result<Self> {
+        tokenizer.check_fits(model.backbone.config().vocab_size())?;
+        Ok(Self { model, tokenizer, contract, fingerprint: OnceLock::new() })
     }
 
-    /// Opens a folder that Revela wrote (all checksums are checked), or one in Hugging Face's layout.
+    /// Opens a folder that Revela wrote (all checksums are checked), one in Hugging Face's layout, or a PEFT
+    /// adapter, whose base is where the adapter says. A name like `organisation/model` is looked up in the
+    /// hub's cache ([`hub::locate`]).
+    ///
+    /// # Errors
+    /// When a file is missing, damaged, or does not fit the others.
     pub fn open(dir: &Path, precision: Precision, device: &Device) -> Result<Self> {
+        let dir = hub::locate(dir)?;
+        if adapter::is_adapter(&dir) {
+            return adapter::open(&dir, None, precision, device);
+        }
+        Self::open_whole(&dir, precision, device)
+    }
+
+    /// Opens a folder that is no adapter.
+    pub(crate) fn open_whole(dir: &Path, precision: Precision, device: &Device) -> Result<Self> {
         let contract = if dir.join(MANIFEST).exists() {
             let artifact: Artifact<Body> = Artifact::open(dir, FORMAT, 1..=VERSION)?;
             artifact.verify()?;
@@ -70,28 +88,47 @@ impl Encoder {
         } else {
             None
         };
-        let config = Arc::new(DecoderConfig::read(dir)?);
-        let tokenizer = TextTokenizer::open(dir)?;
-        let weights = hugging_face::decoder_weights(Weights::read(dir)?);
-        let decoder = weights.fill(Decoder::zeros(config, device), precision, device)?;
+        let config = ModelConfig::read(dir)?;
+        let mut tokenizer = TextTokenizer::open(dir)?;
+        let modules = Modules::read(dir)?;
+        let weights = Weights::read(dir)?.rename(names::without_head);
+        let name_in_file = |name: &str| config.name_in_file(name);
+        let backbone =
+            weights.fill_as(Backbone::zeros(&config, device), &name_in_file, precision, device)?;
+        let model = EmbeddingModel { backbone, dense: modules.dense(precision, device)? };
         let contract = match contract {
             Some(contract) => contract,
-            None => hugging_face::read_contract(dir, decoder.config(), &tokenizer)?,
+            None => read_contract(dir, &modules, &config, &mut tokenizer)?,
         };
-        Self::new(decoder, tokenizer, contract)
+        Self::new(model, tokenizer, contract)
     }
 
     /// Writes the folder.
+    ///
+    /// # Errors
+    /// When it cannot be written, or exists and must not.
     pub fn save(&self, dir: &Path, precision: Precision, if_exists: IfExists) -> Result<()> {
+        let encode = |parameters| {
+            to_safetensors(parameters, precision)
+                .map_err(|detail| ModelError::Weights { path: dir.to_owned(), detail })
+        };
+        let config = self.model.backbone.config();
         let mut writer = ArtifactWriter::create(dir, FORMAT, VERSION, if_exists)?;
-        writer.json("config.json", &self.decoder.config().to_json(precision.torch_name()))?;
+        writer.json("config.json", &config.to_json(precision.torch_name()))?;
         let tokenizer = self.tokenizer.to_json()?;
         writer.file(tokenizer::FILE, |out| out.write_all(&tokenizer))?;
-        let weights = to_safetensors(named(&self.decoder), precision)
-            .map_err(|detail| ModelError::Weights { path: dir.to_owned(), detail })?;
+        let parameters = named(&self.model.backbone).into_iter();
+        let weights = encode(parameters.map(|(name, p)| (config.name_in_file(&name), p)).collect())?;
         writer.file(WEIGHTS, |out| out.write_all(&weights))?;
-        for (name, json) in hugging_face::contract_files(&self.contract, self.decoder.config().hidden_size) {
-            writer.json(name, &json)?;
+        let (files, dense) =
+            contract_files(&self.contract, &self.model.dense, config.hidden_size(), &self.tokenizer);
+        for (name, json) in files {
+            writer.json(&name, &json)?;
+        }
+        for (name, linear) in dense {
+            let parameters = named(&linear).into_iter().map(|(n, p)| (format!("linear.{n}"), p));
+            let weights = encode(parameters.collect())?;
+            writer.file(&name, |out| out.write_all(&weights))?;
         }
         writer.finish(&Body { contract: self.contract.clone() })?;
         Ok(())
@@ -100,10 +137,13 @@ impl Encoder {
     /// Vectors of token sequences, row-major.
     fn embed_ids(&self, sequences: &[&[u32]]) -> Vec<f32> {
         let run = Run::default();
-        let packed = runs_on(&self.decoder.norm.weight.val());
+        let packed = runs_on(&self.model.sample());
         let batch = if packed { TokenBatch::packed(sequences) } else { TokenBatch::padded(sequences, 0) };
-        let hidden = self.decoder.forward(&batch, run);
-        let vectors: Tensor<2> = normalize(self.contract.pooling.pool(hidden, &batch.packing, run));
+        let vectors: Tensor<2> = self.model.embed(&batch, self.contract.pooling, run);
+        let vectors = match self.contract.scale {
+            Scale::Unit => normalize(vectors),
+            Scale::Raw => vectors,
+        };
         vectors.into_data().convert::<f32>().try_into_vec().unwrap_or_default()
     }
 
@@ -134,10 +174,10 @@ impl Encoder {
 
     fn compute_fingerprint(&self) -> Checksum {
         let mut fingerprint = Fingerprint::new()
-            .part("config", self.decoder.config().to_json("").to_string())
+            .part("config", self.model.backbone.config().to_json("").to_string())
             .part("contract", serde_json::to_string(&self.contract).unwrap_or_default())
             .part("tokenizer", self.tokenizer.to_json().unwrap_or_default());
-        for (name, parameter) in named(&self.decoder) {
+        for (name, parameter) in named(&self.model) {
             let data = parameter.data();
             fingerprint = fingerprint.part(&format!("{name} {:?}", data.dtype()), data.as_bytes());
         }
@@ -153,7 +193,7 @@ fn batch_size(order: &[usize], ids: &[Vec<u32>]) -> usize {
 
 impl Embedder for Encoder {
     fn dimension(&self) -> usize {
-        self.decoder.config().hidden_size
+        self.model.dimension()
     }
 
     fn fingerprint(&self) -> Checksum {

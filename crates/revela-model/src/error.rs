@@ -38,6 +38,17 @@ pub enum ModelError {
     /// A device or dtype that this program cannot use.
     #[error("device: {0}")]
     Device(String),
+    /// A model that is neither a folder nor to be had from the hub.
+    #[error("model {name}: {detail}")]
+    Hub {
+        /// What was asked for.
+        name: String,
+        /// Why it cannot be had.
+        detail: String,
+    },
+    /// Adapters are asked for where the model has no layers.
+    #[error("{0}")]
+    Targets(String),
     /// An adapter that does not fit the model.
     #[error("adapter {}: {detail}", path.display())]
     Adapter {

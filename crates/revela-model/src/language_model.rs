@@ -9,7 +9,7 @@ use revela_base::artifact::{Artifact, ArtifactWriter, IfExists, MANIFEST};
 use crate::causal_lm::CausalLm;
 use crate::config::DecoderConfig;
 use crate::error::{ModelError, Result};
-use crate::hugging_face;
+use crate::{hub, hugging_face};
 use crate::params::named;
 use crate::tokenizer::{self, TextTokenizer};
 use crate::weights::{Precision, WEIGHTS, Weights, to_safetensors};
@@ -40,6 +40,7 @@ impl LanguageModel {
 
     /// Opens a folder that Revela wrote (all checksums are checked), or one in Hugging Face's layout.
     pub fn open(dir: &Path, precision: Precision, device: &Device) -> Result<Self> {
+        let dir = &hub::locate(dir)?;
         if dir.join(MANIFEST).exists() {
             Artifact::<()>::open(dir, FORMAT, 1..=VERSION)?.verify()?;
         }

@@ -106,12 +106,17 @@ impl Linear {
         }
     }
 
+    /// Features that go in and that come out.
+    pub fn width(&self) -> [usize; 2] {
+        let [outputs, inputs] = self.weight.val().dims();
+        [inputs, outputs]
+    }
+
     /// `x`: `[rows, in]`. Returns `[rows, out]`.
     pub fn forward(&self, x: Tensor<2>, run: Run) -> Tensor<2> {
-        let y = run.kernels.linear(x.clone(), self.weight.val());
         let y = match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze::<2>(),
-            None => y,
+            Some(bias) => run.kernels.linear_bias(x.clone(), self.weight.val(), bias.val()),
+            None => run.kernels.linear(x.clone(), self.weight.val()),
         };
         match &self.lora {
             Some(lora) => y + lora.forward(x, run),
@@ -159,6 +164,33 @@ impl RmsNorm {
     /// `x`: `[rows, d]`.
     pub fn forward(&self, x: Tensor<2>, run: Run) -> Tensor<2> {
         run.kernels.rms_norm(x, self.weight.val(), self.eps)
+    }
+}
+
+/// Layer normalisation.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// `[d]`.
+    pub weight: Param<Tensor<1>>,
+    /// `[d]`.
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    eps: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn ones(width: usize, bias: bool, eps: f64, device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(Tensor::ones([width], device)),
+            bias: bias.then(|| Param::from_tensor(Tensor::zeros([width], device))),
+            eps,
+        }
+    }
+
+    /// `x`: `[rows, d]`.
+    pub fn forward(&self, x: Tensor<2>, run: Run) -> Tensor<2> {
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        run.kernels.layer_norm(x, self.weight.val(), bias, self.eps)
     }
 }
 

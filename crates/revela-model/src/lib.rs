@@ -20,24 +20,35 @@
 //! Sequences of different lengths are one tensor `[rows, features]`; a [`Packing`] says which rows belong to
 //! which sequence. Without padding, no time is spent on it.
 
+pub mod adapter;
+pub mod bert;
+pub mod bert_config;
 pub mod causal_lm;
 pub mod config;
 pub mod contract;
 pub mod cpu;
 pub mod decoder;
 pub mod device;
+pub mod embedding_model;
 pub mod encoder;
 mod error;
+mod fields;
+pub mod hub;
 pub mod hugging_face;
 pub mod init;
 pub mod kernels;
 pub mod language_model;
 pub mod layers;
 pub mod lora;
+pub mod model_config;
+pub mod modern_bert;
+pub mod modern_bert_config;
+mod names;
 pub mod op;
 mod packing;
 pub mod params;
 pub mod pooling;
+mod sentence_transformers;
 pub mod testing;
 pub mod tokenizer;
 pub mod weights;

@@ -1,21 +1,17 @@
 //! Low-rank adapters (Hu et al. 2021, arXiv:2106.09685): `y += scale * dropout(x) A^T B^T`.
 
-use std::path::Path;
-
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
-use revela_base::artifact::{ArtifactWriter, IfExists};
 use revela_base::seed::Seed;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::decoder::Decoder;
 use crate::device::{self, lift};
+use crate::embedding_model::EmbeddingModel;
 use crate::error::{ModelError, Result};
 use crate::layers::{Linear, Mode, Run};
-use crate::params::named;
-use crate::weights::{Precision, to_safetensors};
+use crate::weights::Precision;
 
 /// The adapter of one linear layer.
 #[derive(Module, Debug)]
@@ -33,7 +29,39 @@ pub struct Lora {
     stream: u64,
 }
 
-/// The linear layers of a decoder that can carry an adapter, by their Hugging Face names.
+/// A model whose linear layers can carry adapters.
+pub trait Adaptable: Module {
+    /// Its linear layers by name.
+    fn linears(&mut self) -> Vec<(String, &mut Linear)>;
+
+    /// What Hugging Face calls a layer that is called so here.
+    fn name_in_file(&self, here: &str) -> String;
+}
+
+impl Adaptable for Decoder {
+    fn linears(&mut self) -> Vec<(String, &mut Linear)> {
+        Self::linears(self)
+    }
+
+    fn name_in_file(&self, here: &str) -> String {
+        here.to_owned()
+    }
+}
+
+impl Adaptable for EmbeddingModel {
+    fn linears(&mut self) -> Vec<(String, &mut Linear)> {
+        self.backbone.linears()
+    }
+
+    fn name_in_file(&self, here: &str) -> String {
+        self.backbone.config().name_in_file(here)
+    }
+}
+
+/// Stands for all linear layers, in PEFT's terms.
+pub const ALL_LINEAR: &str = "all-linear";
+
+/// The linear layers of a decoder, by their Hugging Face names.
 pub const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 /// Size and place of adapters, in PEFT's terms.
@@ -46,7 +74,7 @@ pub struct LoraConfig {
     pub alpha: f64,
     /// Dropout on the adapter's input while training.
     pub dropout: f64,
-    /// Names of the layers with an adapter, out of [`TARGETS`].
+    /// Names of the layers with an adapter, as Hugging Face calls them, or [`ALL_LINEAR`].
     pub targets: Vec<String>,
 }
 
@@ -71,18 +99,29 @@ impl LoraConfig {
             return Err(format!("lora dropout is {}; it must be at least 0 and under 1", self.dropout));
         }
         if self.targets.is_empty() {
-            return Err(format!("lora targets are empty; choose among {}", TARGETS.join(", ")));
+            return Err(format!("lora targets are empty; for decoders choose among {}", TARGETS.join(", ")));
         }
-        match self.targets.iter().find(|t| !TARGETS.contains(&t.as_str())) {
-            Some(other) => {
-                Err(format!("lora target {other} is unknown; choose among {}", TARGETS.join(", ")))
-            }
-            None => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// Whether a layer of this Hugging Face name carries an adapter.
+    fn covers(&self, name: &str) -> bool {
+        self.targets.iter().any(|target| target == ALL_LINEAR || is_called(name, target))
     }
 }
 
 impl Lora {
+    /// `a`: `[r, in]`, `b`: `[out, r]`.
+    pub(crate) fn new([a, b]: [Tensor<2>; 2], config: &LoraConfig, seed: Seed) -> Self {
+        Self {
+            a: Param::from_tensor(a),
+            b: Param::from_tensor(b),
+            scale: config.alpha / config.r as f64,
+            dropout: config.dropout,
+            stream: seed.0,
+        }
+    }
+
     pub(crate) fn forward(&self, x: Tensor<2>, run: Run) -> Tensor<2> {
         let x = match run.mode {
             Mode::Train(dropout) if self.dropout > 0.0 => {
@@ -103,39 +142,61 @@ impl Lora {
     }
 }
 
-/// Freezes a decoder and puts an adapter on each target layer: A drawn from `seed` as PEFT draws it, B
+/// Whether a module's path is, or ends with, a target's name.
+fn is_called(path: &str, target: &str) -> bool {
+    path.strip_suffix(target).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Freezes a model and puts an adapter on each target layer: A drawn from `seed` as PEFT draws it, B
 /// zero, so that training starts from the base model.
-pub fn attach(decoder: Decoder, config: &LoraConfig, seed: Seed, device: &Device) -> Decoder {
-    let mut decoder = decoder.no_grad();
-    for (index, layer) in decoder.layers.iter_mut().enumerate() {
-        for (name, linear) in layer.linears() {
-            if config.targets.iter().any(|target| name.ends_with(target.as_str())) {
-                linear.lora =
-                    Some(fresh(linear, config, seed.derive(&format!("layers.{index}.{name}")), device));
-            }
+///
+/// # Errors
+/// When the model has no layer of a target's name; the error lists those it has.
+pub fn attach<M: Adaptable>(model: M, config: &LoraConfig, seed: Seed, device: &Device) -> Result<M> {
+    let mut model = model.no_grad();
+    check_targets(&mut model, config)?;
+    let names = file_names(&mut model);
+    for ((name, linear), in_file) in model.linears().into_iter().zip(names) {
+        if config.covers(&in_file) {
+            linear.lora = Some(fresh(linear, config, seed.derive(&name), device));
         }
     }
-    decoder
+    Ok(model)
+}
+
+/// The linear layers' names in files, in the order of [`Adaptable::linears`].
+pub(crate) fn file_names<M: Adaptable>(model: &mut M) -> Vec<String> {
+    let names: Vec<String> = model.linears().into_iter().map(|(name, _)| name).collect();
+    names.iter().map(|name| model.name_in_file(name)).collect()
+}
+
+fn check_targets<M: Adaptable>(model: &mut M, config: &LoraConfig) -> Result<()> {
+    let names = file_names(model);
+    let missing = |target: &&String| *target != ALL_LINEAR && !names.iter().any(|name| is_called(name, target));
+    let Some(target) = config.targets.iter().find(missing) else { return Ok(()) };
+    let mut known: Vec<&str> = names.iter().filter_map(|name| name.rsplit('.').next()).collect();
+    known.sort_unstable();
+    known.dedup();
+    Err(ModelError::Targets(format!(
+        "lora target {target} is no layer of this model; choose among {} or {ALL_LINEAR}",
+        known.join(", ")
+    )))
 }
 
 fn fresh(linear: &Linear, config: &LoraConfig, seed: Seed, device: &Device) -> Lora {
-    let [outputs, inputs] = linear.weight.val().dims();
+    let [inputs, outputs] = linear.width();
     let bound = 1.0 / (inputs as f32).sqrt();
     let mut stream = seed.stream("lora");
     let a = (0..config.r * inputs).map(|_| stream.random_range(-bound..bound)).collect();
-    Lora {
-        a: Param::from_tensor(device::tensor(a, [config.r, inputs], Precision::F32, device)),
-        b: Param::from_tensor(lift(Tensor::zeros([outputs, config.r], &device.clone().inner()), device)),
-        scale: config.alpha / config.r as f64,
-        dropout: config.dropout,
-        stream: seed.0,
-    }
+    let a = device::tensor(a, [config.r, inputs], Precision::F32, device);
+    let b = lift(Tensor::zeros([outputs, config.r], &device.clone().inner()), device);
+    Lora::new([a, b], config, seed)
 }
 
 /// Adds the adapters into the weights and drops them.
 #[must_use]
-pub fn merge(mut decoder: Decoder) -> Decoder {
-    for (_, linear) in decoder.layers.iter_mut().flat_map(|layer| layer.linears()) {
+pub fn merge<M: Adaptable>(mut model: M) -> M {
+    for (_, linear) in model.linears() {
         if let Some(lora) = linear.lora.take() {
             let delta = lora.delta();
             linear.weight = linear.weight.clone().map(|w| {
@@ -144,74 +205,7 @@ pub fn merge(mut decoder: Decoder) -> Decoder {
             });
         }
     }
-    decoder
-}
-
-/// Which class PEFT wraps the base model in; it decides the names in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdapterKind {
-    /// A bare decoder: a retriever.
-    FeatureExtraction,
-    /// A decoder with an output embedding: a language model.
-    CausalLm,
-}
-
-impl AdapterKind {
-    fn task_type(self) -> &'static str {
-        match self {
-            Self::FeatureExtraction => "FEATURE_EXTRACTION",
-            Self::CausalLm => "CAUSAL_LM",
-        }
-    }
-
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::FeatureExtraction => "base_model.model.",
-            Self::CausalLm => "base_model.model.model.",
-        }
-    }
-}
-
-/// Writes a decoder's adapters as a PEFT folder: adapter_config.json and adapter_model.safetensors.
-pub fn save(
-    decoder: &Decoder,
-    config: &LoraConfig,
-    kind: AdapterKind,
-    base: &str,
-    dir: &Path,
-    if_exists: IfExists,
-) -> Result<()> {
-    let adapters = named(decoder)
-        .into_iter()
-        .filter_map(|(name, parameter)| Some((format!("{}{}", kind.prefix(), peft_name(&name)?), parameter)))
-        .collect();
-    let bytes = to_safetensors(adapters, Precision::F32)
-        .map_err(|detail| ModelError::Adapter { path: dir.to_owned(), detail })?;
-    let mut writer = ArtifactWriter::create(dir, "revela.adapter", 1, if_exists)?;
-    writer.json(
-        "adapter_config.json",
-        &json!({
-            "peft_type": "LORA",
-            "task_type": kind.task_type(),
-            "base_model_name_or_path": base,
-            "r": config.r,
-            "lora_alpha": config.alpha,
-            "lora_dropout": config.dropout,
-            "target_modules": config.targets,
-            "bias": "none",
-            "fan_in_fan_out": false,
-            "inference_mode": true,
-        }),
-    )?;
-    writer.file("adapter_model.safetensors", |out| out.write_all(&bytes))?;
-    writer.finish(&())?;
-    Ok(())
-}
-
-/// `layers.0.self_attn.q_proj.lora.a` to `layers.0.self_attn.q_proj.lora_A.weight`.
-fn peft_name(name: &str) -> Option<String> {
-    let (layer, part) = name.rsplit_once(".lora.")?;
-    Some(format!("{layer}.lora_{}.weight", part.to_uppercase()))
+    model
 }
 
 #[cfg(test)]
@@ -219,9 +213,8 @@ mod tests {
     use super::*;
     use crate::decoder::TokenBatch;
     use crate::init::draw;
-    use crate::params::{Parameter, map_named};
+    use crate::params::{Parameter, map_named, named};
     use crate::testing::tiny_config;
-    use crate::weights::Weights;
     use std::sync::Arc;
 
     fn config() -> LoraConfig {
@@ -240,7 +233,7 @@ mod tests {
 
     /// Adapters whose B is not zero.
     fn adapted(device: &Device) -> Decoder {
-        let decoder = attach(base(device), &config(), Seed(2), device);
+        let decoder = attach(base(device), &config(), Seed(2), device).unwrap();
         map_named(decoder, &mut |name, parameter| match parameter {
             Parameter::Matrix(b) if name.ends_with("lora.b") => {
                 Parameter::Matrix(b.ones_like().mul_scalar(0.05))
@@ -252,7 +245,7 @@ mod tests {
     #[test]
     fn a_fresh_adapter_changes_nothing_and_a_merged_one_is_the_same() {
         let device = Device::flex();
-        let fresh = attach(base(&device), &config(), Seed(2), &device);
+        let fresh = attach(base(&device), &config(), Seed(2), &device).unwrap();
         assert_eq!(hidden(&fresh, Run::training(1).mode), hidden(&base(&device), Mode::Infer));
         let adapted = adapted(&device);
         let with = hidden(&adapted, Mode::Infer);
@@ -281,18 +274,6 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_has_pefts_names() {
-        let root = tempfile::tempdir().unwrap();
-        let dir = root.path().join("adapter");
-        let decoder = adapted(&Device::flex());
-        save(&decoder, &config(), AdapterKind::CausalLm, "base", &dir, IfExists::Refuse).unwrap();
-        let weights = Weights::read_file(&dir.join("adapter_model.safetensors")).unwrap();
-        let name = "base_model.model.model.layers.1.mlp.down_proj.lora_A.weight";
-        assert_eq!(weights.get(name).unwrap().shape, [4, 72]);
-        assert_eq!(weights.names().count(), 2 * 2 * 2);
-    }
-
-    #[test]
     fn impossible_settings_are_named() {
         let message = |change: fn(&mut LoraConfig)| {
             let mut config = config();
@@ -301,7 +282,10 @@ mod tests {
         };
         assert!(message(|c| c.r = 0).contains("r is 0"));
         assert!(message(|c| c.dropout = 1.0).contains("dropout"));
-        assert!(message(|c| c.targets = vec!["head".into()]).contains("q_proj"));
+        assert!(message(|c| c.targets.clear()).contains("q_proj"));
         config().check().unwrap();
+        let stranger = LoraConfig { targets: vec!["head".into()], ..config() };
+        let error = attach(base(&Device::flex()), &stranger, Seed(2), &Device::flex()).unwrap_err();
+        assert!(error.to_string().contains("up_proj, v_proj or all-linear"), "{error}");
     }
 }

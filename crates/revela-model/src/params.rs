@@ -70,14 +70,14 @@ impl Parameter {
 
 /// Every parameter with its name, in the order of the module's fields.
 pub fn named<M: Module>(module: &M) -> Vec<(String, Parameter)> {
-    let mut walk = Collect { path: Vec::new(), found: Vec::new() };
+    let mut walk = Collect { path: Path::default(), found: Vec::new() };
     module.visit(&mut walk);
     walk.found
 }
 
 /// Replaces every parameter by what `change` makes of it and its name.
 pub fn map_named<M: Module>(module: M, change: &mut dyn FnMut(&str, Parameter) -> Parameter) -> M {
-    module.map(&mut Change { path: Vec::new(), change })
+    module.map(&mut Change { path: Path::default(), change })
 }
 
 /// Number of parameters.
@@ -85,35 +85,57 @@ pub fn count<M: Module>(module: &M) -> usize {
     named(module).iter().map(|(_, p)| p.shape().iter().product::<usize>()).sum()
 }
 
+/// Where the walk is. Which variant of an enum is there is no part of a parameter's name.
+#[derive(Default)]
+struct Path(Vec<String>);
+
+impl Path {
+    fn enter(&mut self, name: &str, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.0.push(name.to_owned());
+        }
+    }
+
+    fn exit(&mut self, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.0.pop();
+        }
+    }
+
+    fn name(&self) -> String {
+        self.0.join(".")
+    }
+}
+
 struct Collect {
-    path: Vec<String>,
+    path: Path,
     found: Vec<(String, Parameter)>,
 }
 
 impl ModuleVisitor for Collect {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(parameter) = erase(param.val()) {
-            self.found.push((self.path.join("."), parameter));
+            self.found.push((self.path.name(), parameter));
         }
     }
 
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 }
 
 struct Change<'a> {
-    path: Vec<String>,
+    path: Path,
     change: &'a mut dyn FnMut(&str, Parameter) -> Parameter,
 }
 
 impl ModuleMapper for Change<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.path.join(".");
+        let name = self.path.name();
         let trained = param.is_require_grad();
         let (id, value, mapper) = param.consume();
         // Only `change` may hold the value now, so that it can be updated where it stands.
@@ -124,12 +146,12 @@ impl ModuleMapper for Change<'_> {
         Param::from_mapped_value(id, value.set_require_grad(trained), mapper)
     }
 
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 }
 
@@ -152,22 +174,22 @@ fn restore<const D: usize>(parameter: Parameter) -> Tensor<D> {
 /// Decides by name which parameters are trained; gradients of the others are not computed.
 pub fn set_trained<M: Module>(module: M, trained: impl Fn(&str) -> bool) -> M {
     struct Train<F> {
-        path: Vec<String>,
+        path: Path,
         trained: F,
     }
     impl<F: Fn(&str) -> bool> ModuleMapper for Train<F> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let trained = (self.trained)(&self.path.join("."));
+            let trained = (self.trained)(&self.path.name());
             param.set_require_grad(trained)
         }
 
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.path.enter(name, container);
         }
 
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
+        fn exit_module(&mut self, _name: &str, container: &str) {
+            self.path.exit(container);
         }
     }
-    module.map(&mut Train { path: Vec::new(), trained })
+    module.map(&mut Train { path: Path::default(), trained })
 }

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use revela_base::seed::Seed;
 
 use crate::config::{AttentionBias, DecoderConfig, Family, RopeScaling};
-use crate::contract::Contract;
+use crate::contract::{Contract, Scale};
 use crate::decoder::Decoder;
 use crate::encoder::Encoder;
 use crate::init::draw;
@@ -46,6 +46,7 @@ pub fn tiny_encoder() -> Encoder {
         max_length: 64,
         append: None,
         pooling: Pooling::Mean,
+        scale: Scale::Unit,
     };
-    Encoder::new(decoder, tokenizer, contract).expect("the tokenizer fits by construction")
+    Encoder::new(decoder.into(), tokenizer, contract).expect("the tokenizer fits by construction")
 }

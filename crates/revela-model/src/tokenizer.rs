@@ -1,11 +1,13 @@
 //! Texts to token ids. The only place where the `tokenizers` crate enters.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use revela_base::checksum::Checksum;
 use revela_base::file::FileError;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::normalizers::replace::{Replace, ReplacePattern};
@@ -27,6 +29,11 @@ pub const PAD: &str = "<pad>";
 /// End of text in tokenizers trained here; id 1.
 pub const EOS: &str = "<eos>";
 
+/// Name of the file with transformers' settings of a tokenizer.
+pub(crate) const SETTINGS: &str = "tokenizer_config.json";
+/// What is kept of other tools' files, so that they load what is written here as what was read.
+const COMPANIONS: [&str; 2] = [SETTINGS, "special_tokens_map.json"];
+
 /// How a trained tokenizer cuts text before byte-level BPE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -44,14 +51,33 @@ pub enum Cut {
 pub struct TextTokenizer {
     inner: Tokenizer,
     path: PathBuf,
+    /// The special tokens that the tokenizer puts after every text.
+    closing: Vec<u32>,
+    /// Where its file says that texts are cut.
+    cut_at: Option<usize>,
+    /// Files of other tools that belong to it, by name.
+    companions: BTreeMap<String, Value>,
 }
 
 impl TextTokenizer {
     /// Reads `tokenizer.json` in a folder.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
-        let bytes = std::fs::read(&path).map_err(FileError::io("read", &path))?;
-        Self::parse(&bytes, &path)
+        let bytes = match std::fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && dir.join("vocab.txt").exists() => {
+                let detail = "it is missing; only the older vocab.txt is there. Save the tokenizer once with a \
+                              recent version of transformers, which writes tokenizer.json";
+                return Err(ModelError::Tokenizer { path, detail: detail.into() });
+            }
+            other => other.map_err(FileError::io("read", &path))?,
+        };
+        let mut tokenizer = Self::parse(&bytes, &path)?;
+        for name in COMPANIONS {
+            if let Some(json) = crate::hugging_face::read_json::<Value>(&dir.join(name))? {
+                tokenizer.companions.insert(name.to_owned(), json);
+            }
+        }
+        Ok(tokenizer)
     }
 
     /// Parses the bytes of a tokenizer.json; `path` is for messages.
@@ -61,10 +87,44 @@ impl TextTokenizer {
             detail: format!("it cannot be read: {e}"),
         };
         let mut inner = Tokenizer::from_bytes(bytes).map_err(wrong)?;
+        let cut_at = inner.get_truncation().map(|truncation| truncation.max_length);
         // Cutting and padding are the encoding contract's business.
         inner.with_truncation(None).map_err(wrong)?;
         inner.with_padding(None);
-        Ok(Self { inner, path: path.to_owned() })
+        let closing = closing(&inner).map_err(wrong)?;
+        Ok(Self { inner, path: path.to_owned(), closing, cut_at, companions: BTreeMap::new() })
+    }
+
+    /// The special tokens that it puts after every text.
+    pub fn closing(&self) -> &[u32] {
+        &self.closing
+    }
+
+    /// Where its file says that texts are cut, in tokens.
+    pub(crate) fn cut_at(&self) -> Option<usize> {
+        self.cut_at
+    }
+
+    /// A file of other tools that came with it.
+    pub(crate) fn companion(&self, name: &str) -> Option<&Value> {
+        self.companions.get(name)
+    }
+
+    /// All files of other tools that came with it.
+    pub(crate) fn companions(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.companions.iter().map(|(name, json)| (name.as_str(), json))
+    }
+
+    /// Makes it put texts into lower case before anything else, if it does not do so already.
+    pub(crate) fn lower_case(&mut self) -> Result<()> {
+        let old = self.inner.get_normalizer().cloned();
+        let text = serde_json::to_string(&old).unwrap_or_default();
+        if text.contains("\"Lowercase\"") || text.contains("\"lowercase\":true") {
+            return Ok(());
+        }
+        let normalizers = std::iter::once(Lowercase.into()).chain(old).collect();
+        let changed = self.inner.with_normalizer(Some(Normalizers::new(normalizers))).map(|_| ());
+        changed.map_err(|e| self.wrong(e.to_string()))
     }
 
     /// Trains a byte-level BPE tokenizer that ends every text with [`EOS`].
@@ -173,6 +233,17 @@ impl TextTokenizer {
     fn wrong(&self, detail: String) -> ModelError {
         ModelError::Tokenizer { path: self.path.clone(), detail }
     }
+}
+
+/// What the tokenizer adds after a text.
+fn closing(inner: &Tokenizer) -> tokenizers::Result<Vec<u32>> {
+    let ids = |special| inner.encode_fast("a", special).map(|e| e.get_ids().to_vec());
+    let (whole, bare) = (ids(true)?, ids(false)?);
+    let at = whole.windows(bare.len().max(1)).position(|window| window == bare);
+    Ok(match at {
+        Some(at) if !bare.is_empty() => whole[at + bare.len()..].to_vec(),
+        _ => Vec::new(),
+    })
 }
 
 /// Everything but the merges.

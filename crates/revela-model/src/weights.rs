@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::tensor;
 use crate::error::{ModelError, Result};
+use crate::names;
 use crate::params::{Parameter, map_named, named};
 
 /// The single-file name.
@@ -104,6 +105,9 @@ impl Weights {
         let file = SafeTensors::deserialize(&bytes)
             .map_err(|e| FileError::corrupt(path, format!("it is no whole safetensors file ({e})")))?;
         for (name, view) in file.tensors() {
+            if names::is_buffer(&name) {
+                continue;
+            }
             let data = numbers(&view).map_err(|e| weights.wrong(format!("{name} {e}")))?;
             weights.tensors.insert(name, Stored { data, shape: view.shape().to_vec() });
         }
@@ -141,8 +145,22 @@ impl Weights {
     /// # Errors
     /// Names all parameters without a tensor, all tensors without a parameter, or the shape that differs.
     pub fn fill<M: Module>(self, module: M, precision: Precision, device: &Device) -> Result<M> {
-        self.check_names(&module, |_| true)?;
-        self.put(module, precision, device)
+        self.fill_as(module, &str::to_owned, precision, device)
+    }
+
+    /// Like [`fill`](Self::fill), where files call parameters otherwise: `name_in_file` says how.
+    ///
+    /// # Errors
+    /// As for `fill`, with the names of the file.
+    pub fn fill_as<M: Module>(
+        self,
+        module: M,
+        name_in_file: &dyn Fn(&str) -> String,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<M> {
+        self.check_names(&module, name_in_file, |_| true)?;
+        self.put(module, name_in_file, precision, device)
     }
 
     /// Like [`fill`](Self::fill), but leaves parameters alone whose tensors are not there.
@@ -150,23 +168,32 @@ impl Weights {
     /// # Errors
     /// As for `fill`, without the missing ones.
     pub fn fill_some<M: Module>(self, module: M, precision: Precision, device: &Device) -> Result<M> {
-        self.check_names(&module, |_| false)?;
-        self.put(module, precision, device)
+        self.check_names(&module, &str::to_owned, |_| false)?;
+        self.put(module, &str::to_owned, precision, device)
     }
 
-    fn put<M: Module>(mut self, module: M, precision: Precision, device: &Device) -> Result<M> {
+    fn put<M: Module>(
+        mut self,
+        module: M,
+        name_in_file: &dyn Fn(&str) -> String,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<M> {
         let mut misfit = None;
-        let module = map_named(module, &mut |name, parameter| match self.tensors.remove(name) {
-            Some(stored) if stored.shape == parameter.shape() => stored.parameter(precision, device),
-            Some(stored) => {
-                misfit.get_or_insert(format!(
-                    "{name} has shape {:?} where the configuration asks for {:?}",
-                    stored.shape,
-                    parameter.shape()
-                ));
-                parameter
+        let module = map_named(module, &mut |name, parameter| {
+            let name = name_in_file(name);
+            match self.tensors.remove(&name) {
+                Some(stored) if stored.shape == parameter.shape() => stored.parameter(precision, device),
+                Some(stored) => {
+                    misfit.get_or_insert(format!(
+                        "{name} has shape {:?} where the configuration asks for {:?}",
+                        stored.shape,
+                        parameter.shape()
+                    ));
+                    parameter
+                }
+                None => parameter,
             }
-            None => parameter,
         });
         match misfit {
             Some(detail) => Err(self.wrong(detail)),
@@ -174,8 +201,13 @@ impl Weights {
         }
     }
 
-    fn check_names<M: Module>(&self, module: &M, needed: impl Fn(&str) -> bool) -> Result<()> {
-        let wanted: Vec<String> = named(module).into_iter().map(|(name, _)| name).collect();
+    fn check_names<M: Module>(
+        &self,
+        module: &M,
+        name_in_file: &dyn Fn(&str) -> String,
+        needed: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let wanted: Vec<String> = named(module).into_iter().map(|(name, _)| name_in_file(&name)).collect();
         let missing: Vec<&str> = wanted
             .iter()
             .map(String::as_str)

@@ -103,7 +103,7 @@ pub fn save(
         add("lm.safetensors", kept(&side.lm, adapters), models.precision())?;
     }
     if let Some(side) = &models.retriever {
-        add("retriever.safetensors", kept(&side.decoder, adapters), models.precision())?;
+        add("retriever.safetensors", kept(&side.model, adapters), models.precision())?;
     }
     // Moments and master weights are f32 whatever the models are.
     add("lm-optimizer.safetensors", optimizers.lm.state(), Precision::F32)?;
@@ -182,8 +182,8 @@ impl Checkpoint {
         if let Some(contract) = &self.state().contract {
             let side = models.retriever.take().ok_or_else(|| self.wrong("the run has no retriever"))?;
             let weights = read("retriever.safetensors")?;
-            let decoder = fill(weights, side.decoder, adapters, precision, &device)?;
-            models.retriever = Some(RetrieverSide { decoder, contract: contract.clone(), ..side });
+            let model = fill(weights, side.model, adapters, precision, &device)?;
+            models.retriever = Some(RetrieverSide { model, contract: contract.clone(), ..side });
         }
         let [retriever, lm] = self.state().optimizer_steps;
         Ok(Optimizers {

@@ -9,10 +9,11 @@ use rayon::prelude::*;
 use revela_base::embed::TextKind;
 use revela_model::causal_lm::CausalLm;
 use revela_model::contract::Contract;
-use revela_model::decoder::{Decoder, TokenBatch};
+use revela_model::decoder::TokenBatch;
+use revela_model::embedding_model::EmbeddingModel;
 use revela_model::encoder::Encoder;
 use revela_model::language_model::LanguageModel;
-use revela_model::lora::{self, LoraConfig};
+use revela_model::lora::{self, Adaptable, LoraConfig};
 use revela_model::op::runs_on;
 use revela_model::params::{map_named, set_trained};
 use revela_model::pooling::Pooling;
@@ -36,7 +37,7 @@ pub struct LanguageSide {
 #[derive(Debug, Clone)]
 pub struct RetrieverSide {
     /// The model, with autodiff.
-    pub decoder: Decoder,
+    pub model: EmbeddingModel,
     /// Its tokenizer.
     pub tokenizer: TextTokenizer,
     /// How texts become its vectors.
@@ -65,9 +66,10 @@ impl Models {
         }
         if let Some(dir) = &config.retriever {
             let encoder = Encoder::open(dir, config.precision, &models.device)?;
-            let decoder = models.adapt(encoder.decoder, "retriever");
-            let contract = models.override_contract(encoder.contract);
-            models.retriever = Some(RetrieverSide { decoder, tokenizer: encoder.tokenizer, contract });
+            // An adapter that it came with is part of what training begins from.
+            let model = models.adapt(lora::merge(encoder.model), "retriever")?;
+            let contract = models.override_contract(&model, encoder.contract)?;
+            models.retriever = Some(RetrieverSide { model, tokenizer: encoder.tokenizer, contract });
         }
         Ok(models)
     }
@@ -77,25 +79,33 @@ impl Models {
             LanguageModel::open(dir, self.config.precision, &self.device)?;
         if self.config.lora.is_some() {
             lm = lm.no_grad();
-            lm.model = self.adapt(lm.model, "lm");
+            lm.model = self.adapt(lm.model, "lm")?;
         }
         Ok(LanguageSide { lm, tokenizer })
     }
 
     /// Attaches adapters where the run trains with them.
-    fn adapt(&self, decoder: Decoder, name: &str) -> Decoder {
+    fn adapt<M: Adaptable>(&self, model: M, name: &str) -> Result<M> {
         match &self.config.lora {
             Some(lora) => {
-                lora::attach(decoder, lora, self.config.seed.derive("lora").derive(name), &self.device)
+                let seed = self.config.seed.derive("lora").derive(name);
+                Ok(lora::attach(model, lora, seed, &self.device)?)
             }
-            None => decoder,
+            None => Ok(model),
         }
     }
 
-    fn override_contract(&self, mut contract: Contract) -> Contract {
+    fn override_contract(&self, model: &EmbeddingModel, mut contract: Contract) -> Result<Contract> {
         contract.max_length = self.config.max_length.unwrap_or(contract.max_length);
         contract.pooling = self.config.pooling.unwrap_or(contract.pooling);
-        contract
+        let config = model.backbone.config();
+        config.check_pooling(contract.pooling).map_err(|e| TrainError::setting("pooling", e))?;
+        if contract.max_length > config.max_length() {
+            let longest = config.max_length();
+            let reason = format!("the retriever has positions for {longest} tokens only");
+            return Err(TrainError::setting("max_length", reason));
+        }
+        Ok(contract)
     }
 
     /// The adapters' settings, where the run trains with them.
@@ -124,8 +134,10 @@ impl Models {
         let copy = map_named(plain, &mut |_, parameter| parameter.lift(&self.device));
         let copy = set_trained(copy, |_| true);
         let contract = Contract::of_decoder(&side.tokenizer, self.config.lm_max_length, Pooling::Eos)?;
-        let (tokenizer, contract) = (side.tokenizer.clone(), self.override_contract(contract));
-        self.retriever = Some(RetrieverSide { decoder: self.adapt(copy, "retriever"), tokenizer, contract });
+        let tokenizer = side.tokenizer.clone();
+        let model = self.adapt(EmbeddingModel::from(copy), "retriever")?;
+        let contract = self.override_contract(&model, contract)?;
+        self.retriever = Some(RetrieverSide { model, tokenizer, contract });
         Ok(())
     }
 
@@ -139,8 +151,8 @@ impl Models {
             self.lm = Some(LanguageSide { lm: set_trained(side.lm, wanted(lm)), ..side });
         }
         if let Some(side) = self.retriever.take() {
-            let decoder = set_trained(side.decoder, wanted(retriever));
-            self.retriever = Some(RetrieverSide { decoder, ..side });
+            let model = set_trained(side.model, wanted(retriever));
+            self.retriever = Some(RetrieverSide { model, ..side });
         }
     }
 
@@ -206,8 +218,8 @@ impl Models {
     /// The retriever as it is now, for use: without autodiff, adapters merged.
     pub fn encoder(&self) -> Result<Encoder> {
         let side = self.retriever()?;
-        let decoder = lora::merge(side.decoder.valid());
-        Ok(Encoder::new(decoder, side.tokenizer.clone(), side.contract.clone())?)
+        let model = lora::merge(side.model.valid());
+        Ok(Encoder::new(model, side.tokenizer.clone(), side.contract.clone())?)
     }
 
     /// The language model as it is now, for use.

@@ -51,7 +51,7 @@ pub fn run(stage: &StageConfig, models: &Models, groups: &[ChunkGroup], place: P
             };
             let tokens = batch.lm.ids.len() + batch.passage.ids.len() + batch.query.ids.len();
             let (mut result, w) =
-                revela::step(&models.lm()?.lm, &models.retriever()?.decoder, &batch, &options);
+                revela::step(&models.lm()?.lm, &models.retriever()?.model, &batch, &options);
             result.numbers.push(("tau", options.tau));
             result.numbers.push(("weights_entropy", entropy(&w)));
             result.numbers.push(("weights_related", related_share(&w, group_size)));
@@ -68,7 +68,7 @@ pub fn run(stage: &StageConfig, models: &Models, groups: &[ChunkGroup], place: P
             let options =
                 ContrastiveOptions { tau: tau.at(place.part), embed: embed_options(stage, models, run)? };
             let tokens = pairs.query.ids.len() + pairs.passage.ids.len();
-            let mut result = contrastive::step(&models.retriever()?.decoder, &pairs, &options);
+            let mut result = contrastive::step(&models.retriever()?.model, &pairs, &options);
             result.numbers.push(("tau", options.tau));
             Ok(BatchResult { result, tokens })
         }

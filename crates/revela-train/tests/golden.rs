@@ -14,6 +14,7 @@ use revela_model::Packing;
 use revela_model::causal_lm::CausalLm;
 use revela_model::config::DecoderConfig;
 use revela_model::decoder::{Decoder, TokenBatch};
+use revela_model::embedding_model::EmbeddingModel;
 use revela_model::kernels::Kernels;
 use revela_model::layers::Run;
 use revela_model::params::named;
@@ -93,6 +94,7 @@ impl Quantities {
     fn gradients<M: Module>(&mut self, prefix: &str, module: &M, set: &GradientSet) {
         for (name, parameter) in named(module) {
             let gradient = set.get(&name).cloned().unwrap_or_else(|| parameter.flat().zeros_like());
+            let name = name.trim_start_matches("backbone.");
             self.add(&format!("{prefix}{name}"), gradient);
         }
     }
@@ -100,7 +102,7 @@ impl Quantities {
 
 struct Models {
     lm: CausalLm,
-    retriever: Decoder,
+    retriever: EmbeddingModel,
     batch: RevelaBatch,
 }
 
@@ -109,7 +111,7 @@ fn models(dir: &Path, device: &Device) -> Models {
     let retriever = Decoder::zeros(config(dir, "retriever_config.json"), device);
     Models {
         lm: fill(lm, &dir.join("lm.safetensors"), device),
-        retriever: fill(retriever, &dir.join("retriever.safetensors"), device),
+        retriever: fill(retriever, &dir.join("retriever.safetensors"), device).into(),
         batch: RevelaBatch {
             lm: batch(dir, "lm"),
             passage: batch(dir, "passage"),

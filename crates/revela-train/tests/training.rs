@@ -245,7 +245,7 @@ fn adapters_are_trained_saved_and_resumed_and_pieces_drop_the_same() {
     let merged = open(place.path("straight").join("stages/revela/encoder"));
     let base = open(place.path("encoder"));
     let bytes = |e: &Encoder, wanted: &str| {
-        let one = named(&e.decoder).into_iter().filter(|(name, _)| name.contains(wanted)).collect();
+        let one = named(&e.model).into_iter().filter(|(name, _)| name.contains(wanted)).collect();
         Checksum::of(&to_safetensors(one, Precision::F32).unwrap())
     };
     assert_ne!(bytes(&merged, "q_proj"), bytes(&base, "q_proj"));
@@ -276,7 +276,7 @@ fn the_held_out_score_decides_what_is_kept() {
     assert_eq!((best.step, best.score), (0, 1.0), "nothing beat the start");
     let kept = Encoder::open(&place.path("run").join("best"), Precision::F32, &Device::flex()).unwrap();
     let start = Encoder::open(&place.path("encoder"), Precision::F32, &Device::flex()).unwrap();
-    let bytes = |e: &Encoder| Checksum::of(&to_safetensors(named(&e.decoder), Precision::F32).unwrap());
+    let bytes = |e: &Encoder| Checksum::of(&to_safetensors(named(&e.model), Precision::F32).unwrap());
     assert_eq!(bytes(&kept), bytes(&start));
     let evaluations = log::read(&place.path("run")).unwrap();
     let evaluations = evaluations.iter().filter(|r| matches!(r, Record::Evaluation(_))).count();

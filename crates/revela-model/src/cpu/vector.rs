@@ -38,6 +38,19 @@ pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// The error function to 6e-7 (Abramowitz and Stegun 1964, 7.1.26).
+#[inline(always)]
+pub fn erf(x: f32) -> f32 {
+    let a = x.abs();
+    let t = 1.0 / (1.0 + 0.327_591_1 * a);
+    let p = 1.061_405_4_f32;
+    let p = p * t - 1.453_152;
+    let p = p * t + 1.421_413_7;
+    let p = p * t - 0.284_496_74;
+    let p = p * t + 0.254_829_6;
+    (1.0 - p * t * exp(-a * a)).copysign(x)
+}
+
 /// The largest element; -inf for none.
 #[inline(always)]
 pub fn max(x: &[f32]) -> f32 {
@@ -107,6 +120,27 @@ mod tests {
         assert!(exp(f32::NEG_INFINITY) < 1e-37 && exp(f32::INFINITY) > 1e38);
         assert!(exp(f32::NAN).is_nan());
         assert!(sigmoid(-1e9) >= 0.0 && sigmoid(-1e9) < 1e-37 && sigmoid(1e9) == 1.0);
+    }
+
+    #[test]
+    fn erf_is_accurate_over_its_range() {
+        // Its Taylor series, which converges everywhere and in f64 is exact enough up to 5.
+        let series = |x: f64| {
+            let mut term = x;
+            let mut sum = x;
+            for n in 1..200 {
+                term *= -x * x / f64::from(n);
+                sum += term / f64::from(2 * n + 1);
+            }
+            sum * std::f64::consts::FRAC_2_SQRT_PI
+        };
+        for i in -5000..=5000 {
+            let x = 0.001 * i as f32;
+            let (got, want) = (f64::from(erf(x)), series(f64::from(x)));
+            assert!((got - want).abs() < 6e-7, "erf({x}) = {got}, not {want}");
+        }
+        assert_eq!((erf(9.0), erf(-9.0)), (1.0, -1.0));
+        assert!(erf(f32::NAN).is_nan());
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Causal self-attention inside each sequence of a batch, with grouped key-value heads
+//! Self-attention inside each sequence of a batch, with grouped key-value heads
 //! (Vaswani et al. 2017, arXiv:1706.03762; Ainslie et al. 2023, arXiv:2305.13245).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData, activation};
@@ -45,56 +46,86 @@ impl AttentionShape {
     }
 }
 
-/// What causal attention needs to know of a batch.
+/// Which rows of its sequence a row reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those before it, and itself.
+    Causal,
+    /// All.
+    Both,
+    /// Those at most so many rows away, before and after.
+    Window(usize),
+}
+
+impl Reach {
+    /// The keys that a row reads, in a sequence with so many real rows.
+    fn seen(self, row: usize, keys: usize) -> Range<usize> {
+        let end = match self {
+            Self::Causal => (row + 1).min(keys),
+            Self::Both => keys,
+            Self::Window(near) => (row + near + 1).min(keys),
+        };
+        let start = match self {
+            Self::Causal | Self::Both => 0,
+            Self::Window(near) => row.saturating_sub(near).min(end),
+        };
+        start..end
+    }
+}
+
+/// What attention needs to know of a batch.
 #[derive(Debug, Clone)]
-pub struct CausalMask {
+pub struct AttentionMask {
     packing: Arc<Packing>,
+    reach: Reach,
     /// `[batch, 1, length, length]`, true where a key must not be read; for the composed form.
     hidden: Option<Tensor<4, Bool>>,
 }
 
-impl CausalMask {
-    /// Prepares the mask of a batch, for kernels that were asked whether they run ([`Kernels::on`]). The composed form wants sequences of one length.
-    pub fn new(packing: Arc<Packing>, kernels: Kernels, device: &Device) -> Self {
+impl AttentionMask {
+    /// Prepares the mask of a batch, for kernels that were asked whether they run ([`Kernels::on`]). The
+    /// composed form wants sequences of one length.
+    pub fn new(packing: Arc<Packing>, reach: Reach, kernels: Kernels, device: &Device) -> Self {
         let hidden = (kernels == Kernels::Composed).then_some(packing.uniform()).flatten().map(|length| {
-            let seen = |q: usize, k: usize, keys: usize| k <= q && k < keys;
-            let hidden: Vec<bool> = packing
-                .lengths()
-                .iter()
-                .flat_map(|&keys| (0..length).flat_map(move |q| (0..length).map(move |k| !seen(q, k, keys))))
-                .collect();
+            let row = |q, keys| {
+                let seen = reach.seen(q, keys);
+                (0..length).map(move |k| !seen.contains(&k))
+            };
+            let lengths = packing.lengths().iter();
+            let hidden: Vec<bool> =
+                lengths.flat_map(|&keys| (0..length).flat_map(move |q| row(q, keys))).collect();
             let data = TensorData::new(hidden, [packing.sequences(), 1, length, length]);
             Tensor::from_data(data, device)
         });
-        Self { packing, hidden }
+        Self { packing, reach, hidden }
     }
 }
 
 impl Kernels {
-    /// Every row reads the rows before it in its sequence, and itself.
+    /// Every row reads those rows of its sequence that the mask lets it.
     ///
     /// `q`: `[rows, heads * dim]`, `k`, `v`: `[rows, kv_heads * dim]`, positions already applied.
-    /// Returns `[rows, heads * dim]`. Padding rows read the real rows of their sequence.
+    /// Returns `[rows, heads * dim]`. What padding rows get is unspecified.
     ///
     /// # Panics
     /// In the composed form, when the sequences of the batch have different numbers of rows.
-    pub fn causal_attention(
+    pub fn attention(
         self,
         q: Tensor<2>,
         k: Tensor<2>,
         v: Tensor<2>,
-        mask: &CausalMask,
+        mask: &AttentionMask,
         shape: AttentionShape,
     ) -> Tensor<2> {
         if self == Self::Fused && runs_on(&q) && runs_on(&k) && runs_on(&v) {
-            let kernel = CausalAttention { shape, packing: mask.packing.clone() };
+            let kernel = Attention { shape, reach: mask.reach, packing: mask.packing.clone() };
             return apply(kernel, [q.into_dispatch(), k.into_dispatch(), v.into_dispatch()]);
         }
         composed(q, k, v, mask, shape)
     }
 }
 
-fn composed(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, mask: &CausalMask, shape: AttentionShape) -> Tensor<2> {
+fn composed(q: Tensor<2>, k: Tensor<2>, v: Tensor<2>, mask: &AttentionMask, shape: AttentionShape) -> Tensor<2> {
     let rows = mask.packing.total_rows();
     let batch = mask.packing.sequences();
     let heads = |t, n| split_heads(t, batch, n, shape);
@@ -130,8 +161,9 @@ pub(crate) fn split_heads(t: Tensor<2>, batch: usize, n: usize, shape: Attention
 const BLOCK: usize = 48;
 
 #[derive(Debug, Clone)]
-struct CausalAttention {
+struct Attention {
     shape: AttentionShape,
+    reach: Reach,
     packing: Arc<Packing>,
 }
 
@@ -145,7 +177,7 @@ struct Sequence<'a> {
     keys: usize,
 }
 
-impl CausalAttention {
+impl Attention {
     fn sequence<'a>(&self, [q, k, v]: [View<'a>; 3], i: usize) -> Sequence<'a> {
         let (start, rows) = (self.packing.starts()[i], self.packing.rows(i));
         let cut = |t: View<'a>, width| &t.data[start * width..][..rows * width];
@@ -169,10 +201,13 @@ impl CausalAttention {
             #[inline(always)]
             || {
                 for (row, p) in p.chunks_exact_mut(block.columns).take(block.rows()).enumerate() {
-                    let (seen, hidden) = p.split_at_mut((block.from + row + 1).min(s.keys));
+                    let reach = self.reach.seen(block.from + row, s.keys);
+                    let (rest, after) = p.split_at_mut(reach.end);
+                    let (before, seen) = rest.split_at_mut(reach.start);
                     let sum = exp_scores(seen, factor);
                     scale(seen, 1.0 / sum);
-                    hidden.fill(0.0);
+                    before.fill(0.0);
+                    after.fill(0.0);
                 }
             },
         );
@@ -185,7 +220,7 @@ impl CausalAttention {
         for head in 0..self.shape.heads {
             let kv = head / self.shape.group() * dim;
             let keys = Panels::pack(&s.k[kv..], s.keys, dim, kv_width);
-            for block in blocks(s) {
+            for block in self.blocks(s) {
                 self.probabilities(s, head, &keys, block, &mut p);
                 let left = Mat::new(&p, block.rows(), block.keys, block.columns);
                 let values = RightOperand::Rows { data: &s.v[kv..], stride: kv_width };
@@ -205,7 +240,7 @@ impl CausalAttention {
             let kv = head / self.shape.group() * dim;
             let keys = Panels::pack(&s.k[kv..], s.keys, dim, kv_width);
             let values = Panels::pack(&s.v[kv..], s.keys, dim, kv_width);
-            for block in blocks(s) {
+            for block in self.blocks(s) {
                 self.probabilities(s, head, &keys, block, &mut p);
                 self.score_gradients(head, &values, grad, block, &p, &mut dp);
                 self.accumulate(s, head, grad, block, [&p, &dp], [&mut *dq, &mut *dk, &mut *dv]);
@@ -292,15 +327,18 @@ impl Block {
     }
 }
 
-fn blocks(s: Sequence<'_>) -> impl Iterator<Item = Block> {
-    (0..s.rows).step_by(BLOCK).map(move |from| {
-        let to = (from + BLOCK).min(s.rows);
-        let keys = to.min(s.keys);
-        Block { from, to, keys, columns: keys.next_multiple_of(PANEL) }
-    })
+impl Attention {
+    fn blocks(&self, s: Sequence<'_>) -> impl Iterator<Item = Block> {
+        let reach = self.reach;
+        (0..s.rows).step_by(BLOCK).map(move |from| {
+            let to = (from + BLOCK).min(s.rows);
+            let keys = reach.seen(to - 1, s.keys).end;
+            Block { from, to, keys, columns: keys.next_multiple_of(PANEL) }
+        })
+    }
 }
 
-impl Kernel<3> for CausalAttention {
+impl Kernel<3> for Attention {
     type Saved = ();
 
     fn forward(&self, inputs: [View<'_>; 3], _needs: [bool; 3]) -> Output<()> {
@@ -342,20 +380,30 @@ mod tests {
     use super::super::testing::{compare, distance, random};
     use super::*;
 
-    fn run(kernels: Kernels, t: &[Tensor<2>], packing: Arc<Packing>, shape: AttentionShape) -> Tensor<2> {
-        let mask = CausalMask::new(packing, kernels, &t[0].device());
-        kernels.causal_attention(t[0].clone(), t[1].clone(), t[2].clone(), &mask, shape)
+    fn run(
+        kernels: Kernels,
+        t: &[Tensor<2>],
+        packing: Arc<Packing>,
+        reach: Reach,
+        shape: AttentionShape,
+    ) -> Tensor<2> {
+        let mask = AttentionMask::new(packing, reach, kernels, &t[0].device());
+        kernels.attention(t[0].clone(), t[1].clone(), t[2].clone(), &mask, shape)
     }
 
     #[test]
     fn fused_equals_composed() {
         for (heads, kv_heads, dim) in [(1, 1, 8), (4, 2, 8), (2, 2, 64)] {
             let shape = AttentionShape { heads, kv_heads, dim };
-            let packing = Packing::padded(&[70, 1, 33]);
-            let rows = packing.total_rows();
-            let q = random([rows, shape.width()], 1);
-            let kv = |seed| random([rows, shape.kv_width()], seed);
-            compare(&[q, kv(2), kv(3)], |kernels, t| run(kernels, t, packing.clone(), shape));
+            for (reach, lengths) in
+                [(Reach::Causal, [70, 1, 33]), (Reach::Both, [70, 1, 33]), (Reach::Window(9), [70, 70, 70])]
+            {
+                let packing = Packing::padded(&lengths);
+                let rows = packing.total_rows();
+                let q = random([rows, shape.width()], 1);
+                let kv = |seed| random([rows, shape.kv_width()], seed);
+                compare(&[q, kv(2), kv(3)], |kernels, t| run(kernels, t, packing.clone(), reach, shape));
+            }
         }
     }
 
@@ -363,12 +411,23 @@ mod tests {
     fn packed_rows_equal_padded_rows() {
         let shape = AttentionShape { heads: 2, kv_heads: 1, dim: 8 };
         let lengths = [5, 60];
-        let padded = Packing::padded(&lengths);
         let inputs = [random([120, 16], 1), random([120, 8], 2), random([120, 8], 3)];
         let real =
             |t: &Tensor<2>| Tensor::cat(vec![t.clone().narrow(0, 0, 5), t.clone().narrow(0, 60, 60)], 0);
-        let full = run(Kernels::Fused, &inputs, padded, shape);
-        let packed = run(Kernels::Fused, &inputs.each_ref().map(real), Packing::packed(&lengths), shape);
-        assert!(distance(&packed, &real(&full)) == 0.0, "padding changes nothing");
+        for reach in [Reach::Causal, Reach::Both, Reach::Window(4)] {
+            let full = run(Kernels::Fused, &inputs, Packing::padded(&lengths), reach, shape);
+            let cut = inputs.each_ref().map(real);
+            let packed = run(Kernels::Fused, &cut, Packing::packed(&lengths), reach, shape);
+            assert!(distance(&packed, &real(&full)) == 0.0, "padding changes nothing ({reach:?})");
+        }
+    }
+
+    #[test]
+    fn reach_ends_with_the_real_rows() {
+        assert_eq!(Reach::Causal.seen(3, 10), 0..4);
+        assert_eq!(Reach::Both.seen(3, 10), 0..10);
+        assert_eq!(Reach::Window(2).seen(5, 10), 3..8);
+        assert_eq!(Reach::Window(2).seen(9, 10), 7..10);
+        assert!(Reach::Window(2).seen(15, 10).is_empty(), "padding far behind reads nothing");
     }
 }

@@ -11,17 +11,20 @@ use burn::tensor::Tensor;
 
 use crate::op::runs_on;
 
+mod activation;
 mod attention;
 mod cross_entropy;
+mod layer_norm;
 mod linear;
 mod mean;
-mod norm;
+mod rms_norm;
 mod rope;
 mod swiglu;
 #[cfg(test)]
 mod testing;
 
-pub use attention::{AttentionShape, CausalMask};
+pub use activation::Activation;
+pub use attention::{AttentionMask, AttentionShape, Reach};
 pub use rope::{Rope, RopeTable};
 
 /// Which form of the functions to use.

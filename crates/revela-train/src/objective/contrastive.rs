@@ -3,7 +3,8 @@
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use rand::{Rng, RngExt};
-use revela_model::decoder::{Decoder, TokenBatch};
+use revela_model::decoder::TokenBatch;
+use revela_model::embedding_model::EmbeddingModel;
 
 use super::embedding::{EmbedOptions, Embeddings};
 use super::{StepResult, scalar};
@@ -27,7 +28,7 @@ pub struct ContrastiveOptions {
 }
 
 /// Loss (nats per example, mean of both directions) and gradients of one batch.
-pub fn step(retriever: &Decoder, pairs: &CropPairs, options: &ContrastiveOptions) -> StepResult {
+pub fn step(retriever: &EmbeddingModel, pairs: &CropPairs, options: &ContrastiveOptions) -> StepResult {
     let embeddings = Embeddings::new(retriever, [&pairs.query, &pairs.passage], options.embed);
     let [query, passage] = embeddings.leaves.clone();
     let n = query.dims()[0];

@@ -2,7 +2,8 @@
 
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
-use revela_model::decoder::{Decoder, TokenBatch};
+use revela_model::decoder::TokenBatch;
+use revela_model::embedding_model::EmbeddingModel;
 use revela_model::layers::Run;
 use revela_model::pooling::{Pooling, normalize};
 
@@ -21,9 +22,8 @@ pub struct EmbedOptions {
 }
 
 /// Unit embeddings of a batch of texts, `[texts, d]`, f32.
-pub fn embed(retriever: &Decoder, texts: &TokenBatch, options: &EmbedOptions) -> Tensor<2> {
-    let hidden = retriever.forward(texts, options.run);
-    normalize(options.pooling.pool(hidden, &texts.packing, options.run))
+pub fn embed(retriever: &EmbeddingModel, texts: &TokenBatch, options: &EmbedOptions) -> Tensor<2> {
+    normalize(retriever.embed(texts, options.pooling, options.run))
 }
 
 /// Embeddings of `N` batches of texts, cut off from the retriever.
@@ -31,7 +31,7 @@ pub fn embed(retriever: &Decoder, texts: &TokenBatch, options: &EmbedOptions) ->
 /// Large batches are embedded in pieces without a graph and again, piece by piece, when the gradients of
 /// their vectors are known (gradient caching, Gao et al. 2021, arXiv:2101.06983).
 pub(super) struct Embeddings<'a, const N: usize> {
-    retriever: &'a Decoder,
+    retriever: &'a EmbeddingModel,
     texts: [&'a TokenBatch; N],
     options: EmbedOptions,
     /// Vectors of each batch, leaves of whatever graph is built on them.
@@ -41,8 +41,8 @@ pub(super) struct Embeddings<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Embeddings<'a, N> {
-    pub(super) fn new(retriever: &'a Decoder, texts: [&'a TokenBatch; N], options: EmbedOptions) -> Self {
-        let like = retriever.norm.weight.val().unsqueeze::<2>();
+    pub(super) fn new(retriever: &'a EmbeddingModel, texts: [&'a TokenBatch; N], options: EmbedOptions) -> Self {
+        let like = retriever.sample().unsqueeze::<2>();
         let (leaves, graphs) = match options.activations {
             Activations::Keep => {
                 let graphs = tagged(texts, options).map(|(texts, options)| embed(retriever, texts, &options));

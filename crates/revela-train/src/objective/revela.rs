@@ -3,7 +3,8 @@
 
 use burn::tensor::Tensor;
 use revela_model::causal_lm::CausalLm;
-use revela_model::decoder::{Decoder, TokenBatch};
+use revela_model::decoder::TokenBatch;
+use revela_model::embedding_model::EmbeddingModel;
 
 use super::embedding::{EmbedOptions, Embeddings};
 use super::language::{LanguageOptions, language_step};
@@ -38,7 +39,7 @@ pub struct RevelaOptions {
 /// give W, the language model's step gives dW, and dW goes back through the softmax into the retriever.
 pub fn step(
     lm: &CausalLm,
-    retriever: &Decoder,
+    retriever: &EmbeddingModel,
     batch: &RevelaBatch,
     options: &RevelaOptions,
 ) -> (StepResult, Tensor<2>) {

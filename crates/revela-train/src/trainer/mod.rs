@@ -343,8 +343,8 @@ impl<'a> Trainer<'a> {
         let factor = |norm: f64| share * stage.clip.map_or(1.0, |clip| (clip / norm.max(1e-12)).min(1.0));
         if let Some(side) = self.models.retriever.take() {
             let rate = stage.schedule.peak * rate;
-            let decoder = optimizers.retriever.step(side.decoder, retriever, rate, factor(norms[0]));
-            self.models.retriever = Some(RetrieverSide { decoder, ..side });
+            let model = optimizers.retriever.step(side.model, retriever, rate, factor(norms[0]));
+            self.models.retriever = Some(RetrieverSide { model, ..side });
         }
         if let Some(side) = self.models.lm.take() {
             let model = optimizers.lm.step(side.lm, lm, stage.lm_rate * rate, factor(norms[1]));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use revela_base::artifact::IfExists;
 use revela_base::file::create_dir;
-use revela_model::lora::{self, AdapterKind};
+use revela_model::adapter::{self, AdapterKind};
 
 use super::Trainer;
 use crate::checkpoint::{self, Best, Optimizers};
@@ -84,13 +84,13 @@ impl Trainer<'_> {
             && stage.objective.uses_retriever()
         {
             let (kind, base) = (AdapterKind::FeatureExtraction, base(&self.config.retriever));
-            lora::save(&side.decoder, lora, kind, &base, &dir.join("adapter"), IfExists::Replace)?;
+            adapter::save(&side.model, lora, kind, &base, &dir.join("adapter"), IfExists::Replace)?;
         }
         if let Some(side) = &self.models.lm
             && stage.objective.uses_lm()
         {
             let (kind, base) = (AdapterKind::CausalLm, base(&self.config.lm));
-            lora::save(&side.lm.model, lora, kind, &base, &dir.join("lm-adapter"), IfExists::Replace)?;
+            adapter::save(&side.lm.model, lora, kind, &base, &dir.join("lm-adapter"), IfExists::Replace)?;
         }
         Ok(())
     }

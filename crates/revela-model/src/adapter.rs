@@ -1,0 +1,316 @@
+//! Low-rank adapters as PEFT folders: `adapter_config.json` and `adapter_model.safetensors`.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use revela_base::artifact::{ArtifactWriter, IfExists};
+use revela_base::seed::Seed;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::device;
+use crate::encoder::Encoder;
+use crate::error::{ModelError, Result};
+use crate::hugging_face::read_json;
+use crate::lora::{ALL_LINEAR, Adaptable, Lora, LoraConfig, file_names};
+use crate::params::Parameter;
+use crate::sentence_transformers::{Modules, read_contract};
+use crate::tokenizer::{self, TextTokenizer};
+use crate::weights::{Precision, Stored, Weights, to_safetensors};
+
+const CONFIG: &str = "adapter_config.json";
+const WEIGHTS: &str = "adapter_model.safetensors";
+
+/// Which class PEFT wraps the base model in; it decides the names in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdapterKind {
+    /// A model without a head: a retriever.
+    FeatureExtraction,
+    /// A decoder with an output embedding: a language model.
+    CausalLm,
+}
+
+impl AdapterKind {
+    fn task_type(self) -> &'static str {
+        match self {
+            Self::FeatureExtraction => "FEATURE_EXTRACTION",
+            Self::CausalLm => "CAUSAL_LM",
+        }
+    }
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::FeatureExtraction => "base_model.model.",
+            Self::CausalLm => "base_model.model.model.",
+        }
+    }
+}
+
+/// Writes a model's adapters.
+///
+/// # Errors
+/// When the folder cannot be written, or exists and must not.
+pub fn save<M: Adaptable>(
+    model: &M,
+    config: &LoraConfig,
+    kind: AdapterKind,
+    base: &str,
+    dir: &Path,
+    if_exists: IfExists,
+) -> Result<()> {
+    let mut model = model.clone();
+    let names = file_names(&mut model);
+    let pairs = model.linears().into_iter().zip(names).filter_map(|((_, linear), name)| {
+        let lora = linear.lora.as_ref()?;
+        let named = |part: &str, matrix| (format!("{}{name}.lora_{part}.weight", kind.prefix()), matrix);
+        Some([("A", lora.a.val()), ("B", lora.b.val())].map(|(p, m)| named(p, Parameter::Matrix(m.inner()))))
+    });
+    let bytes = to_safetensors(pairs.flatten().collect(), Precision::F32)
+        .map_err(|detail| ModelError::Adapter { path: dir.to_owned(), detail })?;
+    let mut writer = ArtifactWriter::create(dir, "revela.adapter", 1, if_exists)?;
+    writer.json(
+        CONFIG,
+        &json!({
+            "peft_type": "LORA",
+            "task_type": kind.task_type(),
+            "base_model_name_or_path": base,
+            "r": config.r,
+            "lora_alpha": config.alpha,
+            "lora_dropout": config.dropout,
+            "target_modules": targets(config),
+            "bias": "none",
+            "fan_in_fan_out": false,
+            "inference_mode": true,
+        }),
+    )?;
+    writer.file(WEIGHTS, |out| out.write_all(&bytes))?;
+    writer.finish(&())?;
+    Ok(())
+}
+
+fn targets(config: &LoraConfig) -> Value {
+    if config.targets.iter().any(|target| target == ALL_LINEAR) { ALL_LINEAR.into() } else { json!(config.targets) }
+}
+
+/// Whether a folder holds an adapter without its base.
+pub fn is_adapter(dir: &Path) -> bool {
+    dir.join(CONFIG).exists() && !dir.join("config.json").exists()
+}
+
+/// An adapter as it was read.
+#[derive(Debug)]
+struct Adapter {
+    dir: PathBuf,
+    config: LoraConfig,
+    base: Option<String>,
+    weights: Weights,
+}
+
+/// The fields of adapter_config.json that decide what the adapter computes.
+#[derive(Deserialize)]
+struct Raw {
+    peft_type: String,
+    base_model_name_or_path: Option<String>,
+    r: usize,
+    lora_alpha: f64,
+    #[serde(default)]
+    lora_dropout: f64,
+    target_modules: Value,
+    #[serde(default)]
+    use_rslora: bool,
+    #[serde(default)]
+    use_dora: bool,
+    #[serde(default)]
+    fan_in_fan_out: bool,
+    bias: Option<String>,
+    modules_to_save: Option<Vec<String>>,
+    #[serde(default)]
+    rank_pattern: serde_json::Map<String, Value>,
+    #[serde(default)]
+    alpha_pattern: serde_json::Map<String, Value>,
+}
+
+impl Raw {
+    /// # Errors
+    /// The first thing in it that cannot be done here.
+    fn check(&self) -> std::result::Result<(), String> {
+        if self.peft_type != "LORA" {
+            return Err(format!("peft_type is {}; only LORA can be read", self.peft_type));
+        }
+        let refused = [
+            ("use_dora", self.use_dora),
+            ("fan_in_fan_out", self.fan_in_fan_out),
+            ("bias", self.bias.as_deref().is_some_and(|bias| bias != "none")),
+            ("modules_to_save", self.modules_to_save.as_ref().is_some_and(|list| !list.is_empty())),
+            ("rank_pattern", !self.rank_pattern.is_empty()),
+            ("alpha_pattern", !self.alpha_pattern.is_empty()),
+        ];
+        match refused.iter().find(|(_, set)| *set) {
+            Some((name, _)) => Err(format!("{name} is set, which is not supported; merge the adapter with PEFT")),
+            None => Ok(()),
+        }
+    }
+
+    fn lora(&self) -> LoraConfig {
+        let targets = match &self.target_modules {
+            Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            other => other.as_str().map(str::to_owned).into_iter().collect(),
+        };
+        // Rank-stabilised adapters (arXiv:2312.03732) are scaled by alpha / sqrt(r).
+        let alpha = if self.use_rslora { self.lora_alpha * (self.r as f64).sqrt() } else { self.lora_alpha };
+        LoraConfig { r: self.r, alpha, dropout: self.lora_dropout, targets }
+    }
+}
+
+impl Adapter {
+    fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(CONFIG);
+        let wrong = |detail: String| ModelError::Config { path: path.clone(), detail };
+        let raw: Raw = read_json(&path)?.ok_or_else(|| wrong("the file is missing".into()))?;
+        raw.check().map_err(wrong)?;
+        let config = raw.lora();
+        config.check().map_err(wrong)?;
+        let weights = Weights::read_file(&dir.join(WEIGHTS))?;
+        Ok(Self { dir: dir.to_owned(), config, base: raw.base_model_name_or_path, weights })
+    }
+
+    fn wrong(&self, detail: String) -> ModelError {
+        ModelError::Adapter { path: self.dir.clone(), detail }
+    }
+
+    /// Where the base is: a path, one relative to the adapter, or a name in the hub's cache.
+    fn find_base(&self) -> Result<PathBuf> {
+        let Some(base) = &self.base else {
+            return Err(self.wrong("it does not say which base it belongs to; name the base".into()));
+        };
+        let beside = self.dir.join(base);
+        if beside.join("config.json").exists() {
+            return Ok(beside);
+        }
+        crate::hub::resolve(base)
+    }
+
+    /// Puts the adapter on the layers it was trained on.
+    fn attach<M: Adaptable>(mut self, mut model: M, device: &Device) -> Result<M> {
+        self.weights = self.weights.rename(|name| {
+            let name = name.strip_prefix("base_model.model.").unwrap_or(name);
+            Some(name.strip_prefix("model.").unwrap_or(name).replace(".default.weight", ".weight"))
+        });
+        let names = file_names(&mut model);
+        let mut misfit = None;
+        for ((here, linear), name) in model.linears().into_iter().zip(names) {
+            let mut part = |part: &str| self.weights.take(&format!("{name}.lora_{part}.weight"));
+            let (Some(a), Some(b)) = (part("A"), part("B")) else { continue };
+            let [inputs, outputs] = linear.width();
+            let r = self.config.r;
+            if a.shape != [r, inputs] || b.shape != [outputs, r] {
+                misfit = Some(format!(
+                    "{name} has {outputs} x {inputs} weights in the base, but the adapter's parts are {:?} and {:?}",
+                    b.shape, a.shape
+                ));
+                break;
+            }
+            let matrix = |stored: Stored, shape| device::tensor(stored.data, shape, Precision::F32, device);
+            let parts = [matrix(a, [r, inputs]), matrix(b, [outputs, r])];
+            linear.lora = Some(Lora::new(parts, &self.config, Seed(0).derive(&here)));
+        }
+        if let Some(detail) = misfit {
+            return Err(self.wrong(format!("it belongs to another base: {detail}")));
+        }
+        match self.weights.names().next() {
+            Some(left) => {
+                Err(self.wrong(format!("it belongs to another base: the base has no layer for {left}")))
+            }
+            None => Ok(model),
+        }
+    }
+}
+
+/// Opens a base and puts an adapter on it. Without `base`, it is where the adapter says.
+///
+/// The adapter's folder may hold a tokenizer and sentence-transformers' files, which then count.
+///
+/// # Errors
+/// When the adapter is damaged, asks for something not supported, or belongs to another base.
+pub fn open(dir: &Path, base: Option<&Path>, precision: Precision, device: &Device) -> Result<Encoder> {
+    let adapter = Adapter::read(dir)?;
+    let base = match base {
+        Some(base) => base.to_owned(),
+        None => adapter.find_base()?,
+    };
+    let Encoder { model, mut tokenizer, mut contract, .. } = Encoder::open_whole(&base, precision, device)?;
+    if dir.join(tokenizer::FILE).exists() {
+        tokenizer = TextTokenizer::open(dir)?;
+    }
+    let modules = Modules::read(dir)?;
+    if modules.is_listed() {
+        contract = read_contract(dir, &modules, &model.backbone.config(), &mut tokenizer)?;
+    }
+    Encoder::new(adapter.attach(model, device)?, tokenizer, contract)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lora::{attach, merge};
+    use crate::testing::tiny_encoder;
+    use revela_base::embed::{Embedder, TextKind};
+
+    /// A base, its adapter with a B that is not zero, and the encoder with it.
+    fn folders(root: &Path) -> Encoder {
+        let device = Device::flex();
+        let encoder = tiny_encoder();
+        encoder.save(&root.join("base"), Precision::F32, IfExists::Refuse).unwrap();
+        let config = LoraConfig { r: 4, alpha: 8.0, dropout: 0.0, targets: vec![ALL_LINEAR.into()] };
+        let mut model = attach(encoder.model.clone(), &config, Seed(2), &device).unwrap();
+        for (_, linear) in model.linears() {
+            let lora = linear.lora.as_mut().unwrap();
+            lora.b = lora.b.clone().map(|b| b.ones_like().mul_scalar(0.05));
+        }
+        let kind = AdapterKind::FeatureExtraction;
+        save(&model, &config, kind, "../base", &root.join("adapter"), IfExists::Refuse).unwrap();
+        Encoder::new(model, encoder.tokenizer.clone(), encoder.contract.clone()).unwrap()
+    }
+
+    #[test]
+    fn an_adapter_is_found_with_its_base_and_merging_changes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let trained = folders(root.path());
+        let dir = root.path().join("adapter");
+        let weights = Weights::read_file(&dir.join(WEIGHTS)).unwrap();
+        assert_eq!(weights.names().count(), 2 * 7 * 2);
+        let name = "base_model.model.layers.1.mlp.down_proj.lora_A.weight";
+        assert_eq!(weights.get(name).unwrap().shape, [4, 72]);
+        let vectors = |e: &Encoder| e.embed(TextKind::Query, &["fn a", "text that is longer"]).unwrap();
+        let read = Encoder::open(&dir, Precision::F32, &Device::flex()).unwrap();
+        assert_eq!(vectors(&read), vectors(&trained));
+        assert_ne!(vectors(&read), vectors(&tiny_encoder()));
+        let merged = Encoder::new(merge(read.model.clone()), read.tokenizer.clone(), read.contract.clone());
+        for (a, b) in vectors(&merged.unwrap()).iter().zip(vectors(&read)) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn adapters_for_other_bases_and_other_methods_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        folders(root.path());
+        let dir = root.path().join("adapter");
+        let open = || Encoder::open(&dir, Precision::F32, &Device::flex()).unwrap_err().to_string();
+        let path = dir.join(CONFIG);
+        let good: Value = read_json(&path).unwrap().unwrap();
+        let write = |change: fn(&mut Value)| {
+            let mut json = good.clone();
+            change(&mut json);
+            std::fs::write(&path, json.to_string()).unwrap();
+        };
+        write(|j| j["r"] = 2.into());
+        assert!(open().contains("another base"));
+        write(|j| j["use_dora"] = true.into());
+        assert!(open().contains("use_dora"));
+        write(|j| j["peft_type"] = "IA3".into());
+        assert!(open().contains("only LORA"));
+        write(|j| j["base_model_name_or_path"] = "../elsewhere".into());
+        assert!(open().contains("elsewhere"));
+    }
+}

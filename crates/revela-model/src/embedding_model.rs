@@ -1,0 +1,165 @@
+//! What turns token ids into vectors: a transformer of any family, and layers after its pooling.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use crate::bert::Bert;
+use crate::decoder::{Decoder, TokenBatch};
+use crate::layers::{Linear, Run};
+use crate::model_config::ModelConfig;
+use crate::modern_bert::ModernBert;
+use crate::pooling::Pooling;
+
+/// A transformer of any family.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)]
+pub enum Backbone {
+    /// Llama, Qwen2, Qwen3.
+    Decoder(Decoder),
+    /// BERT, RoBERTa, XLM-RoBERTa, DistilBERT.
+    Bert(Bert),
+    /// ModernBERT.
+    ModernBert(ModernBert),
+}
+
+impl Backbone {
+    /// A transformer of zeros and ones, to be filled by name.
+    pub fn zeros(config: &ModelConfig, device: &Device) -> Self {
+        match config {
+            ModelConfig::Decoder(config) => Self::Decoder(Decoder::zeros(config.clone(), device)),
+            ModelConfig::Bert(config) => Self::Bert(Bert::zeros(config.clone(), device)),
+            ModelConfig::ModernBert(config) => Self::ModernBert(ModernBert::zeros(config.clone(), device)),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> ModelConfig {
+        match self {
+            Self::Decoder(model) => ModelConfig::Decoder(Arc::clone(model.config())),
+            Self::Bert(model) => ModelConfig::Bert(Arc::clone(model.config())),
+            Self::ModernBert(model) => ModelConfig::ModernBert(Arc::clone(model.config())),
+        }
+    }
+
+    /// Hidden states of the last layer, `[rows, hidden]`.
+    pub fn forward(&self, batch: &TokenBatch, run: Run) -> Tensor<2> {
+        match self {
+            Self::Decoder(model) => model.forward(batch, run),
+            Self::Bert(model) => model.forward(batch, run),
+            Self::ModernBert(model) => model.forward(batch, run),
+        }
+    }
+
+    /// Some weights, whose device and dtype are those of all.
+    fn sample(&self) -> Tensor<1> {
+        match self {
+            Self::Decoder(model) => model.norm.weight.val(),
+            Self::Bert(model) => model.norm.weight.val(),
+            Self::ModernBert(model) => model.final_norm.weight.val(),
+        }
+    }
+
+    /// The linear layers by the names of their parameters.
+    pub(crate) fn linears(&mut self) -> Vec<(String, &mut Linear)> {
+        match self {
+            Self::Decoder(model) => model.linears(),
+            Self::Bert(model) => model.linears(),
+            Self::ModernBert(model) => model.linears(),
+        }
+    }
+}
+
+/// What follows a linear layer after pooling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DenseActivation {
+    /// Nothing.
+    Identity,
+    /// tanh.
+    Tanh,
+    /// max(x, 0).
+    Relu,
+    /// x * Phi(x).
+    Gelu,
+}
+
+/// A linear layer after pooling.
+#[derive(Module, Debug)]
+pub struct Dense {
+    /// The layer.
+    pub linear: Linear,
+    #[module(skip)]
+    activation: DenseActivation,
+}
+
+impl Dense {
+    /// Zero weights, to be filled by name.
+    pub(crate) fn zeros(
+        [inputs, outputs]: [usize; 2],
+        bias: bool,
+        activation: DenseActivation,
+        device: &Device,
+    ) -> Self {
+        Self { linear: Linear::zeros(inputs, outputs, bias, device), activation }
+    }
+
+    /// What follows it.
+    pub fn activation(&self) -> DenseActivation {
+        self.activation
+    }
+
+    /// Features that go in and that come out.
+    pub fn width(&self) -> [usize; 2] {
+        self.linear.width()
+    }
+
+    fn forward(&self, x: Tensor<2>, run: Run) -> Tensor<2> {
+        let y = self.linear.forward(x, run);
+        match self.activation {
+            DenseActivation::Identity => y,
+            DenseActivation::Tanh => activation::tanh(y),
+            DenseActivation::Relu => activation::relu(y),
+            DenseActivation::Gelu => activation::gelu(y),
+        }
+    }
+}
+
+/// From token ids to vectors.
+#[derive(Module, Debug)]
+pub struct EmbeddingModel {
+    /// The transformer.
+    pub backbone: Backbone,
+    /// After its pooling.
+    pub dense: Vec<Dense>,
+}
+
+impl From<Decoder> for EmbeddingModel {
+    fn from(decoder: Decoder) -> Self {
+        Self { backbone: Backbone::Decoder(decoder), dense: Vec::new() }
+    }
+}
+
+impl EmbeddingModel {
+    /// Length of a vector.
+    pub fn dimension(&self) -> usize {
+        self.dense.last().map_or_else(|| self.backbone.config().hidden_size(), |dense| dense.width()[1])
+    }
+
+    /// Some weights, whose device and dtype are those of all.
+    pub fn sample(&self) -> Tensor<1> {
+        self.backbone.sample()
+    }
+
+    /// Vectors of a batch of texts, `[texts, dimension]`, f32, of whatever length they come out.
+    pub fn embed(&self, texts: &TokenBatch, pooling: Pooling, run: Run) -> Tensor<2> {
+        let hidden = self.backbone.forward(texts, run);
+        let pooled = pooling.pool(hidden, &texts.packing, run);
+        self.dense.iter().fold(pooled, |x, dense| {
+            let dtype = dense.linear.weight.val().dtype();
+            dense.forward(x.cast(dtype), run).cast(burn::tensor::DType::F32)
+        })
+    }
+}
