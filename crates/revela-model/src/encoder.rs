@@ -134,6 +134,16 @@ impl Encoder {
         Ok(())
     }
 
+    /// How many tokens texts have, prompts and special ones included, after cutting.
+    ///
+    /// # Errors
+    /// When a text cannot be tokenized.
+    pub fn count_tokens<S: AsRef<str> + Sync>(&self, kind: TextKind, texts: &[S]) -> Result<usize> {
+        use rayon::prelude::*;
+        let count = |text: &S| Ok(self.contract.encode(&self.tokenizer, kind, text.as_ref())?.len());
+        texts.par_iter().map(count).sum()
+    }
+
     /// Vectors of token sequences, row-major.
     fn embed_ids(&self, sequences: &[&[u32]]) -> Vec<f32> {
         let run = Run::default();

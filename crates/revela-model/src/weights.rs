@@ -231,6 +231,26 @@ fn shown(names: &[&str]) -> String {
     if names.len() > 4 { format!("{first} and {} more", names.len() - 4) } else { first }
 }
 
+/// The dtypes that a folder's weights are stored in, as safetensors names them, such as `F32`.
+///
+/// # Errors
+/// When the first file of weights, whichever form they have, cannot be read.
+pub fn stored_dtype(dir: &Path) -> Result<String> {
+    let candidates = [WEIGHTS, "adapter_model.safetensors"].map(|name| dir.join(name));
+    let path = match candidates.into_iter().find(|path| path.exists()) {
+        Some(path) => path,
+        None => dir.join(shards(&dir.join(INDEX))?.first().map_or("", String::as_str)),
+    };
+    let bytes = std::fs::read(&path).map_err(FileError::io("read", &path))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|e| FileError::corrupt(&path, format!("it is no whole safetensors file ({e})")))?;
+    let tensors = file.tensors().into_iter().filter(|(name, _)| !names::is_buffer(name));
+    let mut dtypes: Vec<String> = tensors.map(|(_, view)| format!("{:?}", view.dtype())).collect();
+    dtypes.sort();
+    dtypes.dedup();
+    Ok(dtypes.join(", "))
+}
+
 fn shards(index: &Path) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Index {

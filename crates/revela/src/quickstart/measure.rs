@@ -116,7 +116,7 @@ fn stages(out: &Path, start: Option<&Path>) -> Result<Vec<(&'static str, Encoder
             let warmed = stages.join(recipe::LM).join("lm");
             for (name, dir) in [(UNTRAINED, warmed), (FRESH, recipe::base_lm(out))] {
                 let lm = LanguageModel::open(&dir, Precision::F32, &device)?;
-                found.push((name, Encoder::new(lm.lm.model, lm.tokenizer, contract.clone())?));
+                found.push((name, Encoder::new(lm.lm.model.into(), lm.tokenizer, contract.clone())?));
             }
         }
     }

@@ -1,10 +1,10 @@
-//! `revela model`: make and look at models.
+//! `revela model new`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use revela_base::artifact::IfExists;
 use revela_base::progress::Progress;
 use revela_base::seed::Seed;
@@ -19,21 +19,8 @@ use revela_model::tokenizer::{Cut, TextTokenizer};
 use revela_model::weights::Precision;
 use revela_text::ChunkReader;
 
-use super::say;
+use super::super::say;
 use crate::Context;
-
-/// The subcommands.
-#[derive(Subcommand)]
-pub(crate) enum Model {
-    /// Make a language model from nothing: train its tokenizer on chunks, draw its weights.
-    New(New),
-}
-
-pub(crate) fn run(command: Model, context: &Context) -> Result<()> {
-    match command {
-        Model::New(command) => new(&command, context),
-    }
-}
 
 /// How the tokenizer cuts text before byte-level BPE.
 #[derive(Clone, Copy, ValueEnum)]
@@ -81,7 +68,7 @@ pub(crate) struct New {
     seed: u64,
 }
 
-fn new(args: &New, context: &Context) -> Result<()> {
+pub(super) fn run(args: &New, context: &Context) -> Result<()> {
     let cut = match args.cut {
         CutName::Words => Cut::Words,
         CutName::Text => Cut::Text,
