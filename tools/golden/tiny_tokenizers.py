@@ -38,21 +38,22 @@ def counted_words(normalizer, pre_tokenizer):
     return dict(sorted(words.items(), key=lambda item: (-item[1], item[0])))
 
 
-def word_piece_vocabulary(size):
+def word_piece_vocabulary(size, normalizer):
     """Characters, endings and the most frequent words; the library's trainer breaks ties by chance."""
-    words = counted_words(normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer())
+    words = counted_words(normalizer, pre_tokenizers.BertPreTokenizer())
     letters = sorted({letter for word in words for letter in word})
     endings = sorted({"##" + letter for word in words for letter in word[1:]} | {"##es", "##ing", "##er", "##and"})
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *endings, *words]
     return {token: i for i, token in enumerate(dict.fromkeys(tokens)) if i < size}
 
 
-def word_piece(max_length, size=230):
-    """BERT and DistilBERT, uncased. Like all-MiniLM-L6-v2's file it asks for a cut and a padding of its own, which
+def word_piece(max_length, size=230, lowercase=True):
+    """BERT and DistilBERT. Like all-MiniLM-L6-v2's file it asks for a cut and a padding of its own, which
     whoever reads it must not apply."""
-    vocabulary = word_piece_vocabulary(size)
+    normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    vocabulary = word_piece_vocabulary(size, normalizer)
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer.add_special_tokens(special(*names))
@@ -62,7 +63,7 @@ def word_piece(max_length, size=230):
     tokenizer.enable_truncation(max_length // 2)
     tokenizer.enable_padding(length=max_length // 2, pad_token="[PAD]")
     settings = {
-        "do_lower_case": True, "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]",
+        "do_lower_case": lowercase, "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]",
         "cls_token": "[CLS]", "mask_token": "[MASK]", "tokenize_chinese_chars": True, "strip_accents": None,
         "tokenizer_class": "BertTokenizer", "model_max_length": max_length,
     }  # fmt: skip
