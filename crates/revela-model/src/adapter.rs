@@ -12,7 +12,7 @@ use crate::device;
 use crate::encoder::Encoder;
 use crate::error::{ModelError, Result};
 use crate::hugging_face::read_json;
-use crate::lora::{ALL_LINEAR, Adaptable, Lora, LoraConfig, file_names};
+use crate::lora::{Adaptable, Lora, LoraConfig, file_names};
 use crate::params::Parameter;
 use crate::sentence_transformers::{Modules, read_contract};
 use crate::tokenizer::{self, TextTokenizer};
@@ -60,6 +60,7 @@ pub fn save<M: Adaptable>(
 ) -> Result<()> {
     let mut model = model.clone();
     let names = file_names(&mut model);
+    let targets = targets(&mut model, &names);
     let pairs = model.linears().into_iter().zip(names).filter_map(|((_, linear), name)| {
         let lora = linear.lora.as_ref()?;
         let named = |part: &str, matrix| (format!("{}{name}.lora_{part}.weight", kind.prefix()), matrix);
@@ -77,7 +78,7 @@ pub fn save<M: Adaptable>(
             "r": config.r,
             "lora_alpha": config.alpha,
             "lora_dropout": config.dropout,
-            "target_modules": targets(config),
+            "target_modules": targets,
             "bias": "none",
             "fan_in_fan_out": false,
             "inference_mode": true,
@@ -88,8 +89,17 @@ pub fn save<M: Adaptable>(
     Ok(())
 }
 
-fn targets(config: &LoraConfig) -> Value {
-    if config.targets.iter().any(|target| target == ALL_LINEAR) { ALL_LINEAR.into() } else { json!(config.targets) }
+/// The names of the layers that carry adapters, as short as they say which.
+fn targets<M: Adaptable>(model: &mut M, names: &[String]) -> Vec<String> {
+    let layers = model.linears().into_iter().zip(names).filter(|((_, linear), _)| linear.lora.is_some());
+    let short = layers.filter_map(|(_, name)| {
+        let (rest, last) = name.rsplit_once('.')?;
+        // BERT calls four layers `dense`, one of them in a head that carries no adapter.
+        let before = rest.rsplit('.').next().filter(|_| last == "dense");
+        Some(before.map_or(last.to_owned(), |before| format!("{before}.{last}")))
+    });
+    let short: std::collections::BTreeSet<String> = short.collect();
+    short.into_iter().collect()
 }
 
 /// Whether a folder holds an adapter without its base.
@@ -252,7 +262,7 @@ pub fn open(dir: &Path, base: Option<&Path>, precision: Precision, device: &Devi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lora::{attach, merge};
+    use crate::lora::{ALL_LINEAR, attach, merge};
     use crate::testing::tiny_encoder;
     use revela_base::embed::{Embedder, TextKind};
 

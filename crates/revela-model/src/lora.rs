@@ -61,9 +61,6 @@ impl Adaptable for EmbeddingModel {
 /// Stands for all linear layers, in PEFT's terms.
 pub const ALL_LINEAR: &str = "all-linear";
 
-/// The linear layers of a decoder, by their Hugging Face names.
-pub const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-
 /// Size and place of adapters, in PEFT's terms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -81,7 +78,7 @@ pub struct LoraConfig {
 impl Default for LoraConfig {
     /// The published recipe: r 256, alpha 64, dropout 0.1, all linear layers.
     fn default() -> Self {
-        Self { r: 256, alpha: 64.0, dropout: 0.1, targets: TARGETS.map(str::to_owned).to_vec() }
+        Self { r: 256, alpha: 64.0, dropout: 0.1, targets: vec![ALL_LINEAR.to_owned()] }
     }
 }
 
@@ -99,7 +96,7 @@ impl LoraConfig {
             return Err(format!("lora dropout is {}; it must be at least 0 and under 1", self.dropout));
         }
         if self.targets.is_empty() {
-            return Err(format!("lora targets are empty; for decoders choose among {}", TARGETS.join(", ")));
+            return Err(format!("lora targets are empty; name layers such as q_proj, or {ALL_LINEAR}"));
         }
         Ok(())
     }

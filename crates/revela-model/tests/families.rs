@@ -1,6 +1,8 @@
 //! Tiny models of every family, with random weights, against what transformers, sentence-transformers and PEFT
 //! compute with them (`tools/golden` makes the files).
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -51,9 +51,10 @@ settings! {
         groups: PathBuf,
         /// Folder of the run: configuration, log, checkpoints and results. Must not hold another run.
         out: PathBuf,
-        /// Folder of the language model, in Hugging Face's layout.
+        /// Folder of the language model in Hugging Face's layout, or its name on the hub.
         lm: PathBuf,
-        /// Folder of the retriever: an encoder, or a decoder in Hugging Face's layout.
+        /// Folder of the retriever, or its name on the hub: an encoder or decoder of any known family in
+        /// Hugging Face's or sentence-transformers' layout, or a PEFT adapter.
         retriever: PathBuf,
         /// What the retriever is at the beginning of the stage [default: keep]
         #[arg(value_enum)]
@@ -122,7 +123,8 @@ settings! {
         /// Batches per optimiser step [default: 1]
         accumulate: usize,
         /// Keep nothing for the backward pass but pieces of this many chunks, and compute the rest again:
-        /// more work, a fraction of the memory; 0 keeps everything [default: 0]
+        /// more work, a fraction of the memory; 0 keeps everything [default: 0; 4 where the cross path has no
+        /// kernel of its own, which is in bf16 and on CUDA]
         recompute: usize,
     }
     "Optimiser" {
@@ -156,7 +158,7 @@ settings! {
         lora_alpha: f64,
         /// Dropout on the adapters' input [default: 0.1]
         lora_dropout: f64,
-        /// Layers with an adapter [default: all seven linear layers]
+        /// Layers with an adapter, as Hugging Face calls them, such as q_proj,v_proj [default: all-linear]
         #[arg(value_delimiter = ',')]
         lora_targets: Vec<String>,
     }
@@ -217,7 +219,10 @@ impl Settings {
         self.frozen.get_or_insert_default();
         self.batch_groups.get_or_insert(1);
         self.accumulate.get_or_insert(1);
-        self.recompute.get_or_insert(0);
+        let has_kernel = self.device == Some(DeviceChoice::Cpu) && self.dtype == Some(Precision::F32);
+        // The definition holds [readers, chunks, heads, L, L] per layer: readers must be few.
+        let pieces = if has_kernel || objective == ObjectiveKind::Contrastive { 0 } else { 4 };
+        self.recompute.get_or_insert(pieces);
         self.lm_learning_rate.get_or_insert(rate);
         self.warmup_steps.get_or_insert(100);
         self.decay.get_or_insert_default();

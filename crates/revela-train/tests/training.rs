@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use burn::tensor::Device;
 use revela_base::artifact::IfExists;
 use revela_base::checksum::Checksum;
+use revela_base::embed::{Embedder, TextKind};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::{Progress, Silent, Task};
 use revela_base::seed::Seed;
@@ -23,7 +24,7 @@ use revela_model::testing::{tiny_config, tiny_encoder};
 use revela_model::weights::{Precision, to_safetensors};
 use revela_text::{ChunkGroup, ChunkId, ChunkerConfig, GroupChunk, GroupWriter, GroupsHeader};
 use revela_train::log::{self, Record};
-use revela_train::settings::SettingsFile;
+use revela_train::settings::{Settings, SettingsFile};
 use revela_train::trainer::{Evaluator, Outcome, Trainer};
 use revela_train::{Result, TrainError};
 
@@ -250,6 +251,32 @@ fn adapters_are_trained_saved_and_resumed_and_pieces_drop_the_same() {
     };
     assert_ne!(bytes(&merged, "q_proj"), bytes(&base, "q_proj"));
     assert_eq!(bytes(&merged, "k_proj"), bytes(&base, "k_proj"));
+}
+
+#[test]
+fn a_retriever_of_any_family_learns_beside_another_language_model() {
+    let place = Place::new();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../revela-model/tests/golden");
+    let open = |dir: &Path| Encoder::open(dir, Precision::F32, &Device::flex()).unwrap();
+    let vectors = |e: &Encoder| e.embed(TextKind::Passage, &["text that is longer", "batches"]).unwrap();
+    for family in ["bert", "distilbert", "modernbert", "qwen3", "llama-adapter"] {
+        let base = golden.join(family);
+        for (kind, rest) in [("full", ""), ("lora", "adaptation = \"lora\"\nlora_r = 2\n")] {
+            let run = format!("{family}-{kind}");
+            let settings = place.settings(&run, &format!("{rest}steps = 2\n"));
+            let flags = Settings { retriever: Some(base.clone()), ..Settings::default() };
+            let settings = settings.complete(&flags).unwrap();
+            Trainer::start(&settings, None, &Silent, &Interrupt::new()).unwrap().run().unwrap();
+            let stage = place.path(&run).join("stages/revela");
+            let trained = open(&stage.join("encoder"));
+            assert_ne!(vectors(&trained), vectors(&open(&base)), "{run}");
+            if kind == "lora" && family != "llama-adapter" {
+                let adapted = vectors(&open(&stage.join("adapter")));
+                let far = adapted.iter().zip(vectors(&trained)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(far < 1e-5, "{run}: base and adapter differ from the merged encoder by {far}");
+            }
+        }
+    }
 }
 
 /// Falls with every evaluation, so that the start is the best.
