@@ -263,7 +263,8 @@ impl DecoderConfig {
                 "factor": factor,
                 "low_freq_factor": low_freq_factor,
                 "high_freq_factor": high_freq_factor,
-                "original_max_position_embeddings": original_max_position_embeddings,
+                // transformers insists on a whole number.
+                "original_max_position_embeddings": original_max_position_embeddings as u64,
             });
         }
         json

@@ -277,7 +277,15 @@ fn tokenizer_files(contract: &Contract, tokenizer: &TextTokenizer) -> Vec<JsonFi
     let mut files: Vec<JsonFile> =
         tokenizer.companions().map(|(name, json)| (name.to_owned(), json.clone())).collect();
     match files.iter_mut().find(|(name, _)| name == SETTINGS) {
-        Some((_, settings)) => settings["model_max_length"] = contract.max_length.into(),
+        Some((_, settings)) => {
+            settings["model_max_length"] = contract.max_length.into();
+            // Decoders often have no padding token, and sentence-transformers cannot batch without one.
+            // Padding is masked, so any token will do.
+            if settings.get("pad_token").is_none_or(Value::is_null) {
+                let token = ["eos_token", "unk_token", "bos_token"].iter().find_map(|name| settings.get(*name));
+                settings["pad_token"] = token.cloned().unwrap_or(Value::Null);
+            }
+        }
         None => files.push((
             SETTINGS.to_owned(),
             json!({
