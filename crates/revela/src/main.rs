@@ -18,7 +18,7 @@ use crate::progress::Terminal;
 
 /// Train dense retrievers from raw text, index it, search it, and measure how good that is.
 #[derive(Parser)]
-#[command(name = "revela", version, max_term_width = 100)]
+#[command(name = "revela", version, max_term_width = 100, after_help = EXIT_STATUS)]
 struct Cli {
     /// Show no progress.
     #[arg(long, short, global = true)]
@@ -26,6 +26,9 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_STATUS: &str = "Exit status: 0 when it worked, 1 when it failed (the last line says why and what to do), \
+    2 for flags that make no sense, 130 after Ctrl-C. `NO_COLOR` turns colours off.";
 
 /// What a command needs of the program.
 struct Context {

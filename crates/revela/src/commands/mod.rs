@@ -6,10 +6,11 @@ mod eval;
 mod index;
 pub(crate) mod model;
 mod search;
+mod shell;
 mod train;
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{CommandFactory as _, Subcommand};
 
 use crate::Context;
 use crate::quickstart::Quickstart;
@@ -28,9 +29,10 @@ pub(crate) enum Command {
     /// Make, change, measure and look at collections.
     #[command(subcommand)]
     Index(index::Index),
-    /// Search a collection.
     Search(search::Search),
     Eval(eval::Eval),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
@@ -42,6 +44,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Index(command) => index::run(command, context),
         Command::Search(command) => search::run(command, context),
         Command::Eval(command) => eval::run(command, context),
+        Command::Completions(command) => shell::completions(&command, crate::Cli::command()),
+        Command::Man(command) => shell::man(&command, crate::Cli::command()),
     }
 }
 

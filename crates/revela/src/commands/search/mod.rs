@@ -1,0 +1,143 @@
+//! `revela search`.
+
+mod print;
+mod session;
+
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use revela_index::fusion::Fusion;
+use revela_index::{Collection, Effort, Filter, Mode, Query, Searcher};
+use revela_model::device::DeviceChoice;
+use revela_model::encoder::Encoder;
+use revela_model::weights::Precision;
+
+use crate::Context;
+use print::{Colour, Form, Printer};
+
+/// Search a collection: once, for every line of standard input, or in a session.
+///
+/// With a query, it is answered. Without one, a terminal gets a session (`:help` there tells what it understands),
+/// and anything else is read line by line, each line a query.
+#[derive(Args)]
+pub(crate) struct Search {
+    /// The collection's folder.
+    collection: PathBuf,
+    /// What to search for [default: a session, or the lines of standard input]
+    query: Option<String>,
+    /// The encoder's folder or hub name [default: `encoder` beside the collection, where there is one]
+    #[arg(long)]
+    encoder: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// How to search.
+#[derive(Args, Clone)]
+struct Options {
+    /// Results.
+    #[arg(short, default_value_t = 10)]
+    k: usize,
+    /// Which rankings answer.
+    #[arg(long, value_enum, default_value = "auto")]
+    mode: ModeName,
+    /// Candidates that a walk through a graph keeps; more find more and take longer.
+    #[arg(long, default_value_t = 64)]
+    ef: usize,
+    /// Compare with all vectors.
+    #[arg(long, conflicts_with = "ef")]
+    exact: bool,
+    /// Only passages whose id begins so, such as a folder's path.
+    #[arg(long)]
+    under: Option<String>,
+}
+
+/// How to show what was found.
+#[derive(Args)]
+struct Output {
+    /// Print a JSON object per query: its text, and hits with rank, id, score, title, text.
+    #[arg(long)]
+    json: bool,
+    /// Print whole texts instead of the piece that matches.
+    #[arg(long, conflicts_with = "json")]
+    full: bool,
+    /// Colours: auto is for terminals, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value = "auto")]
+    color: Colour,
+}
+
+/// Which rankings answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeName {
+    /// Whatever the collection and the encoder allow: hybrid, else the one that is possible.
+    Auto,
+    /// Similarity of vectors.
+    Dense,
+    /// BM25 of texts.
+    Bm25,
+    /// Both, fused.
+    Hybrid,
+}
+
+impl Options {
+    fn query(&self, text: &str) -> Query {
+        let mode = match self.mode {
+            ModeName::Auto => Mode::Auto,
+            ModeName::Dense => Mode::Dense,
+            ModeName::Bm25 => Mode::Bm25,
+            ModeName::Hybrid => Mode::Hybrid(Fusion::default()),
+        };
+        let effort = if self.exact { Effort::Exact } else { Effort::Ef(self.ef) };
+        let filter = match self.under.clone() {
+            Some(start) => Filter::id_predicate(move |id| id.starts_with(&start)),
+            None => Filter::All,
+        };
+        Query::text(text).k(self.k).mode(mode).effort(effort).filter(filter)
+    }
+}
+
+pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
+    let searcher = open(&args.collection, args.encoder.as_deref())?;
+    let form = match (args.output.json, args.output.full) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Full,
+        (false, false) => Form::Snippets,
+    };
+    let mut printer = Printer::new(form, args.output.color);
+    match args.query {
+        Some(text) => answer(&searcher, &args.options, &text, &mut printer),
+        None if std::io::stdin().is_terminal() => session::run(&searcher, args.options, &mut printer, context),
+        None => {
+            for line in std::io::stdin().lock().lines() {
+                context.interrupt.check()?;
+                let line = line?;
+                if !line.trim().is_empty() {
+                    answer(&searcher, &args.options, line.trim(), &mut printer)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn answer(searcher: &Searcher, options: &Options, text: &str, printer: &mut Printer) -> Result<()> {
+    let query = options.query(text);
+    let hits = searcher.search(&query)?;
+    printer.hits(searcher, &query, &hits)?;
+    Ok(())
+}
+
+/// A searcher with the encoder that is named, or the one beside the collection.
+pub(crate) fn open(collection: &Path, encoder: Option<&Path>) -> Result<Searcher> {
+    let searcher = Searcher::new(Collection::open(collection)?);
+    let beside = collection.with_file_name("encoder");
+    let encoder = encoder.or_else(|| beside.is_dir().then_some(beside.as_path()));
+    let Some(dir) = encoder else { return Ok(searcher) };
+    let encoder = Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
+    Ok(searcher.with_embedder(Arc::new(encoder))?)
+}
