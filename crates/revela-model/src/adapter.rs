@@ -156,7 +156,9 @@ impl Raw {
             ("alpha_pattern", !self.alpha_pattern.is_empty()),
         ];
         match refused.iter().find(|(_, set)| *set) {
-            Some((name, _)) => Err(format!("{name} is set, which is not supported; merge the adapter with PEFT")),
+            Some((name, _)) => {
+                Err(format!("{name} is set, which is not supported; merge the adapter with PEFT"))
+            }
             None => Ok(()),
         }
     }

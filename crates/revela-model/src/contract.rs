@@ -81,7 +81,12 @@ impl Contract {
     }
 
     /// All ids of a text up to its closing special tokens, and those.
-    fn open_ids(&self, tokenizer: &TextTokenizer, kind: TextKind, text: &str) -> Result<(Vec<u32>, Vec<u32>)> {
+    fn open_ids(
+        &self,
+        tokenizer: &TextTokenizer,
+        kind: TextKind,
+        text: &str,
+    ) -> Result<(Vec<u32>, Vec<u32>)> {
         let mut ids = tokenizer.encode(&format!("{}{text}", self.prompt(kind)))?;
         let mut closing = tokenizer.closing().to_vec();
         ids.truncate(ids.len() - closing.len());

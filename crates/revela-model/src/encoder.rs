@@ -93,8 +93,7 @@ impl Encoder {
         let modules = Modules::read(dir)?;
         let weights = Weights::read(dir)?.rename(names::without_head);
         let name_in_file = |name: &str| config.name_in_file(name);
-        let backbone =
-            weights.fill_as(Backbone::zeros(&config, device), &name_in_file, precision, device)?;
+        let backbone = weights.fill_as(Backbone::zeros(&config, device), &name_in_file, precision, device)?;
         let model = EmbeddingModel { backbone, dense: modules.dense(precision, device)? };
         let contract = match contract {
             Some(contract) => contract,

@@ -38,7 +38,9 @@ pub(crate) fn resolve(name: &str) -> Result<PathBuf> {
     }
     let failed = |detail: String| ModelError::Hub { name: name.to_owned(), detail };
     if !is_name(name) {
-        return Err(failed("there is no such folder, and it is no name of the form organisation/model".into()));
+        return Err(failed(
+            "there is no such folder, and it is no name of the form organisation/model".into(),
+        ));
     }
     let cache = Cache::from_env();
     if let Some(found) = cached(&cache, name) {
@@ -46,7 +48,9 @@ pub(crate) fn resolve(name: &str) -> Result<PathBuf> {
     }
     if std::env::var_os("HF_HUB_OFFLINE").is_some_and(|value| value != "0") {
         let place = cache.path().display().to_string();
-        return Err(failed(format!("it is not in the cache at {place}, and HF_HUB_OFFLINE forbids to fetch it")));
+        return Err(failed(format!(
+            "it is not in the cache at {place}, and HF_HUB_OFFLINE forbids to fetch it"
+        )));
     }
     download(cache, name).map_err(|e| {
         failed(format!("it is no folder and not in the cache, and the hub cannot be asked for it: {e}"))
@@ -102,7 +106,9 @@ mod tests {
         for path in ["model", "./model", "/a/b", "a/b/c", "a/", "../b", "a b/c"] {
             assert!(!is_name(path), "{path}");
         }
-        assert!(is_wanted("1_Pooling/config.json") && !is_wanted("onnx/model.json") && !is_wanted("README.md"));
+        assert!(
+            is_wanted("1_Pooling/config.json") && !is_wanted("onnx/model.json") && !is_wanted("README.md")
+        );
     }
 
     #[test]

@@ -9,10 +9,10 @@ use revela_base::artifact::{Artifact, ArtifactWriter, IfExists, MANIFEST};
 use crate::causal_lm::CausalLm;
 use crate::config::DecoderConfig;
 use crate::error::{ModelError, Result};
-use crate::{hub, hugging_face};
 use crate::params::named;
 use crate::tokenizer::{self, TextTokenizer};
 use crate::weights::{Precision, WEIGHTS, Weights, to_safetensors};
+use crate::{hub, hugging_face};
 
 /// Name of the folder's format.
 pub const FORMAT: &str = "revela.language-model";

@@ -169,7 +169,8 @@ pub(crate) fn file_names<M: Adaptable>(model: &mut M) -> Vec<String> {
 
 fn check_targets<M: Adaptable>(model: &mut M, config: &LoraConfig) -> Result<()> {
     let names = file_names(model);
-    let missing = |target: &&String| *target != ALL_LINEAR && !names.iter().any(|name| is_called(name, target));
+    let missing =
+        |target: &&String| *target != ALL_LINEAR && !names.iter().any(|name| is_called(name, target));
     let Some(target) = config.targets.iter().find(missing) else { return Ok(()) };
     let mut known: Vec<&str> = names.iter().filter_map(|name| name.rsplit('.').next()).collect();
     known.sort_unstable();

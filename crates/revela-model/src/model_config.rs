@@ -183,6 +183,12 @@ mod tests {
         assert!(bert(|j| j["position_embedding_type"] = "relative_key".into()).contains("absolute"));
         assert!(bert(|j| j["layer_norm_eps"] = 0.into()).contains("layer_norm_eps"));
         assert!(bert(|j| j["vocab_size"] = Value::Null).contains("vocab_size"));
-        assert!(bert(|j| { j["model_type"] = "roberta".into(); j["pad_token_id"] = 3.into() }).contains("no position"));
+        assert!(
+            bert(|j| {
+                j["model_type"] = "roberta".into();
+                j["pad_token_id"] = 3.into()
+            })
+            .contains("no position")
+        );
     }
 }

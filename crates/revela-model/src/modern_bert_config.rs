@@ -113,7 +113,8 @@ fn layers(json: &Value) -> Result<Vec<Attention>, String> {
     let count = fields.size("num_hidden_layers")?;
     let Some(list) = json.get("layer_types").and_then(Value::as_array) else {
         let every = fields.size_or("global_attn_every_n_layers", 3)?.max(1);
-        let kind = |layer: usize| if layer.is_multiple_of(every) { Attention::Global } else { Attention::Local };
+        let kind =
+            |layer: usize| if layer.is_multiple_of(every) { Attention::Global } else { Attention::Local };
         return Ok((0..count).map(kind).collect());
     };
     let kinds = list.iter().map(|kind| match kind.as_str() {
@@ -122,7 +123,11 @@ fn layers(json: &Value) -> Result<Vec<Attention>, String> {
         _ => Err(format!("layer type {kind} is unknown; full_attention and sliding_attention are known")),
     });
     let kinds: Vec<Attention> = kinds.collect::<Result<_, _>>()?;
-    if kinds.len() == count { Ok(kinds) } else { Err(format!("{count} layers, but {} layer types", kinds.len())) }
+    if kinds.len() == count {
+        Ok(kinds)
+    } else {
+        Err(format!("{count} layers, but {} layer types", kinds.len()))
+    }
 }
 
 /// The base of rotary frequencies, where newer or older files put it.

@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn heads_and_buffers_are_left_out_and_strangers_are_kept() {
         assert_eq!(without_head("bert.embeddings.LayerNorm.gamma").unwrap(), "embeddings.LayerNorm.weight");
-        let unused = ["pooler.dense.weight", "bert.pooler.dense.bias", "cls.predictions.bias", "lm_head.weight"];
+        let unused =
+            ["pooler.dense.weight", "bert.pooler.dense.bias", "cls.predictions.bias", "lm_head.weight"];
         let buffers = ["embeddings.position_ids", "bert.embeddings.position_ids"];
         for name in unused.into_iter().chain(buffers) {
             assert_eq!(without_head(name), None, "{name}");

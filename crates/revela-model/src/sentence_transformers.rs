@@ -97,7 +97,11 @@ fn read_dense(dir: &Path, precision: Precision, device: &burn::tensor::Device) -
         "Tanh" => DenseActivation::Tanh,
         "ReLU" => DenseActivation::Relu,
         "GELU" => DenseActivation::Gelu,
-        _ => return Err(wrong(format!("activation {function} is unknown; Identity, Tanh, ReLU, GELU are known"))),
+        _ => {
+            return Err(wrong(format!(
+                "activation {function} is unknown; Identity, Tanh, ReLU, GELU are known"
+            )));
+        }
     };
     let empty = Dense::zeros([config.in_features, config.out_features], config.bias, activation, device);
     Weights::read(dir)?.fill(empty, precision, device)
@@ -168,7 +172,8 @@ fn read_pooling(path: &Path) -> Result<Pooling> {
     }
     let known = [("cls", Pooling::Cls), ("mean", Pooling::Mean), ("lasttoken", Pooling::Eos)];
     let named = |name: &str| known.iter().find(|(known, _)| *known == name).map(|(_, pooling)| *pooling);
-    let refused = || wrong("its pooling is not supported; exactly one of cls, mean and lasttoken must be set");
+    let refused =
+        || wrong("its pooling is not supported; exactly one of cls, mean and lasttoken must be set");
     if let Some(mode) = json.get("pooling_mode") {
         return mode.as_str().and_then(named).ok_or_else(refused);
     }
@@ -282,7 +287,8 @@ fn tokenizer_files(contract: &Contract, tokenizer: &TextTokenizer) -> Vec<JsonFi
             // Decoders often have no padding token, and sentence-transformers cannot batch without one.
             // Padding is masked, so any token will do.
             if settings.get("pad_token").is_none_or(Value::is_null) {
-                let token = ["eos_token", "unk_token", "bos_token"].iter().find_map(|name| settings.get(*name));
+                let token =
+                    ["eos_token", "unk_token", "bos_token"].iter().find_map(|name| settings.get(*name));
                 settings["pad_token"] = token.cloned().unwrap_or(Value::Null);
             }
         }

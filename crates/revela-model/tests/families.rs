@@ -59,7 +59,15 @@ fn open(name: &str) -> Encoder {
 }
 
 const FAMILIES: [&str; 9] = [
-    "bert", "bert-old-names", "roberta", "xlm-roberta", "distilbert", "modernbert", "llama", "qwen2", "qwen3",
+    "bert",
+    "bert-old-names",
+    "roberta",
+    "xlm-roberta",
+    "distilbert",
+    "modernbert",
+    "llama",
+    "qwen2",
+    "qwen3",
 ];
 
 #[test]
@@ -119,7 +127,8 @@ fn check_sentences(encoder: &mut Encoder, name: &str) {
     struct Texts {
         texts: Vec<String>,
     }
-    let texts: Texts = serde_json::from_slice(&std::fs::read(golden(name).join("cases.json")).unwrap()).unwrap();
+    let texts: Texts =
+        serde_json::from_slice(&std::fs::read(golden(name).join("cases.json")).unwrap()).unwrap();
     let texts: Vec<&str> = texts.texts.iter().map(String::as_str).collect();
     for (kind, tensor) in [(TextKind::Query, "query"), (TextKind::Passage, "passage")] {
         let d = distance(&encoder.embed(kind, &texts).unwrap(), &expected(name, tensor));
@@ -161,7 +170,9 @@ fn what_was_read_is_written_back_with_the_same_embeddings_and_names() {
         };
         let source: Vec<String> = Weights::read(&golden(name)).unwrap().names().map(bare).collect();
         for tensor in Weights::read(&dir).unwrap().names() {
-            let old = tensor.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+            let old = tensor
+                .replace("LayerNorm.weight", "LayerNorm.gamma")
+                .replace("LayerNorm.bias", "LayerNorm.beta");
             assert!(source.iter().any(|s| s == tensor || *s == old), "{name}: {tensor} is a name of our own");
         }
     }
@@ -202,7 +213,10 @@ fn folders_that_do_not_fit_together_are_refused() {
     };
     let config = |from, to| message(&edit("config.json", from, to));
     assert!(config("\"model_type\": \"bert\"", "\"model_type\": \"t5\"").contains("xlm-roberta"));
-    assert!(config("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3").contains("missing: encoder.layer.2.attention"));
+    assert!(
+        config("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")
+            .contains("missing: encoder.layer.2.attention")
+    );
     assert!(config("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1").contains("not part of the model"));
     assert!(config("\"intermediate_size\": 56", "\"intermediate_size\": 48").contains("has shape"));
     let error = message(&|dir| {
@@ -213,12 +227,16 @@ fn folders_that_do_not_fit_together_are_refused() {
         message(&move |dir| {
             std::fs::create_dir(dir.join("1_Pooling")).unwrap();
             std::fs::write(dir.join("1_Pooling/config.json"), text).unwrap();
-            let modules = r#"[{"path": "", "type": "a.Transformer"}, {"path": "1_Pooling", "type": "a.Pooling"}]"#;
+            let modules =
+                r#"[{"path": "", "type": "a.Transformer"}, {"path": "1_Pooling", "type": "a.Pooling"}]"#;
             std::fs::write(dir.join("modules.json"), modules).unwrap();
         })
     };
     assert!(pooling(r#"{"pooling_mode_max_tokens": true}"#).contains("lasttoken"));
-    assert!(pooling(r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}"#).contains("exactly one"));
+    assert!(
+        pooling(r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}"#)
+            .contains("exactly one")
+    );
     let error = message(&|dir| {
         std::fs::rename(dir.join("tokenizer.json"), dir.join("gone")).unwrap();
     });

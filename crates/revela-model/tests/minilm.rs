@@ -17,7 +17,9 @@ fn embeddings_are_those_of_sentence_transformers() {
     let lines = std::fs::read_to_string(golden.join("minilm.jsonl")).unwrap();
     let texts: Vec<String> = lines
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["text"].as_str().unwrap().to_owned())
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["text"].as_str().unwrap().to_owned()
+        })
         .collect();
     assert_eq!(texts.len(), 64);
     let mut weights = Weights::read_file(&golden.join("minilm.safetensors")).unwrap();

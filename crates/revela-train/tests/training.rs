@@ -272,7 +272,8 @@ fn a_retriever_of_any_family_learns_beside_another_language_model() {
             assert_ne!(vectors(&trained), vectors(&open(&base)), "{run}");
             if kind == "lora" && family != "llama-adapter" {
                 let adapted = vectors(&open(&stage.join("adapter")));
-                let far = adapted.iter().zip(vectors(&trained)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                let far =
+                    adapted.iter().zip(vectors(&trained)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(far < 1e-5, "{run}: base and adapter differ from the merged encoder by {far}");
             }
         }

@@ -29,7 +29,8 @@ fn hits_are_for_people_or_for_programs() {
     assert!(coloured.contains("\u{1b}[1m\u{1b}[33mfile") && !coloured.contains("\u{1b}[2J"), "{coloured:?}");
     let whole = place.succeed("search notes socket --full");
     assert!(whole.contains("Sockets") && whole.contains("listen for connections"), "{whole}");
-    let json: serde_json::Value = serde_json::from_str(&place.succeed("search notes open -k 1 --json")).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&place.succeed("search notes open -k 1 --json")).unwrap();
     assert_eq!(json["query"], "open");
     assert_eq!(json["hits"].as_array().unwrap().len(), 1);
     let under = place.succeed("search notes open --under fs/");

@@ -91,10 +91,22 @@ struct Apply(Activation);
 macro_rules! specialised {
     ($choice:expr, $function:ident => $body:expr) => {
         match $choice {
-            Activation::Gelu => { const $function: Activation = Activation::Gelu; $body }
-            Activation::GeluTanh => { const $function: Activation = Activation::GeluTanh; $body }
-            Activation::Relu => { const $function: Activation = Activation::Relu; $body }
-            Activation::Silu => { const $function: Activation = Activation::Silu; $body }
+            Activation::Gelu => {
+                const $function: Activation = Activation::Gelu;
+                $body
+            }
+            Activation::GeluTanh => {
+                const $function: Activation = Activation::GeluTanh;
+                $body
+            }
+            Activation::Relu => {
+                const $function: Activation = Activation::Relu;
+                $body
+            }
+            Activation::Silu => {
+                const $function: Activation = Activation::Silu;
+                $body
+            }
         }
     };
 }

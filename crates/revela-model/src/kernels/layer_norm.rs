@@ -15,13 +15,7 @@ impl Kernels {
     /// `bias`: `[d]`. Without a bias it is zero.
     ///
     /// Mean and variance are taken in f32 whatever the dtype of `x`.
-    pub fn layer_norm(
-        self,
-        x: Tensor<2>,
-        weight: Tensor<1>,
-        bias: Option<Tensor<1>>,
-        eps: f64,
-    ) -> Tensor<2> {
+    pub fn layer_norm(self, x: Tensor<2>, weight: Tensor<1>, bias: Option<Tensor<1>>, eps: f64) -> Tensor<2> {
         if self == Self::Fused && runs_on(&x) && runs_on(&weight) {
             let bias = bias.unwrap_or_else(|| weight.clone().inner().zeros_like());
             let kernel = LayerNorm { eps: eps as f32 };
@@ -70,13 +64,20 @@ impl LayerNorm {
 
     /// With y the standardised row and g = dy * w: dx = (g - mean(g) - y mean(g y)) * inverse.
     #[inline(always)]
-    fn backward_row(&self, x: &[f32], w: &[f32], dy: &[f32], dx: &mut [f32], sums: &mut [f32], y: &mut [f32]) {
+    fn backward_row(
+        &self,
+        x: &[f32],
+        w: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        sums: &mut [f32],
+        y: &mut [f32],
+    ) {
         let n = x.len() as f32;
         let inverse = self.standardise(x, y);
         let (dw, db) = sums.split_at_mut(x.len());
         let mut mean = 0.0;
-        for ((((dx, dw), db), (&w, &y)), &dy) in
-            dx.iter_mut().zip(dw).zip(db).zip(w.iter().zip(&*y)).zip(dy)
+        for ((((dx, dw), db), (&w, &y)), &dy) in dx.iter_mut().zip(dw).zip(db).zip(w.iter().zip(&*y)).zip(dy)
         {
             *dw += dy * y;
             *db += dy;
@@ -162,7 +163,8 @@ mod tests {
     #[test]
     fn fused_equals_composed() {
         for (rows, width) in [(1, 4), (70, 33), (5, 384)] {
-            let inputs = [random([rows, width], 1).add_scalar(3.0), random([1, width], 2), random([1, width], 3)];
+            let inputs =
+                [random([rows, width], 1).add_scalar(3.0), random([1, width], 2), random([1, width], 3)];
             let vector = |t: &burn::tensor::Tensor<2>| t.clone().squeeze_dim::<1>(0);
             compare(&inputs, |kernels, t| {
                 kernels.layer_norm(t[0].clone(), vector(&t[1]), Some(vector(&t[2])), 1e-5)

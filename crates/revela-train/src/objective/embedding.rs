@@ -41,7 +41,11 @@ pub(super) struct Embeddings<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Embeddings<'a, N> {
-    pub(super) fn new(retriever: &'a EmbeddingModel, texts: [&'a TokenBatch; N], options: EmbedOptions) -> Self {
+    pub(super) fn new(
+        retriever: &'a EmbeddingModel,
+        texts: [&'a TokenBatch; N],
+        options: EmbedOptions,
+    ) -> Self {
         let like = retriever.sample().unsqueeze::<2>();
         let (leaves, graphs) = match options.activations {
             Activations::Keep => {
