@@ -278,6 +278,7 @@ async function openPassage(id) {
   reading.abort();
   reading = new AbortController();
   const { signal } = reading;
+  at("reader-previous").disabled = at("reader-next").disabled = true; // until it is known where they lead
   const within = encodeURIComponent(collectionName() ?? "");
   const fetched = (one) => call(`v1/documents/${encodeURIComponent(one)}?collection=${within}`, signal);
   try {

@@ -239,17 +239,23 @@ export function fillReader(reader, [before, passage, after], options) {
     button.dataset.open = neighbour?.id ?? "";
     button.disabled = !neighbour;
   }
-  at("body").querySelector(".opened").scrollIntoView({ block: before ? "center" : "start" });
+  at("body").querySelector(".opened").scrollIntoView({ block: "start" });
   at("body").focus({ preventScroll: true });
 }
 
 function passagePart(passage, opened, { code, words, link }) {
   const position = passage.context?.position;
   const label = h("bdi", {}, Number.isInteger(position) ? `#${position}` : passage.id);
-  const text = passage.text.trim() === "" ? "No text is kept for this passage." : passage.text;
+  const kept = passage.text.trim() === "" ? "No text is kept for this passage." : passage.text;
+  const text = code ? kept : flowing(kept);
   return h("article", { class: opened ? "passage opened" : "passage", "aria-current": opened ? "true" : null },
     h("p", { class: "place machine" }, opened ? label : h("a", { href: link(passage.id), "data-open": passage.id }, label)),
     h("div", { class: code ? "text code" : "text", dir: code ? "ltr" : "auto" }, markedByWords(text, words)));
+}
+
+/** Prose whose lines were broken at a width flows again; lists, tables and short lines stay as they are. */
+function flowing(text) {
+  return text.replace(/(?<=[^\n]{45})\n(?=[\p{L}\p{N}("'“‘`])(?!\d+[.)])/gu, " ");
 }
 
 /** Shows in the reader why a passage could not be had. */
