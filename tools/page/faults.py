@@ -136,6 +136,7 @@ def a_key_is_asked_for(page, site):
     page.get_by_role("button", name="forget key").click()
     field.wait_for()
     assert page.evaluate("sessionStorage.getItem('revela.key')") is None
+    assert page.locator(".hit, #facts > *").count() == 0, "what the key had opened is gone with it"
 
 
 def a_phone_has_room(page, site):
@@ -202,6 +203,7 @@ def motion_is_reduced(page, site):
     assert page.evaluate(moving) == 0
     page.emulate_media(reduced_motion="no-preference")
     assert page.evaluate(moving) > 0, "otherwise the line moves while the page waits"
+    held[0].abort()
 
 
 def hostile_texts_stay_texts(page, site):

@@ -52,16 +52,13 @@ async function call(path, signal, body) {
   if (body) headers["content-type"] = "application/json";
   const request = { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body),
     signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]) };
-  let response;
-  let text;
   try {
-    response = await fetch(path, request);
-    text = await response.text();
+    const response = await fetch(path, request);
+    return read(response, await response.text());
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (signal.aborted || error instanceof Failure) throw error;
     throw new Failure("unreachable", error.name === "TimeoutError" ? "No answer came in 30 seconds." : error.message);
   }
-  return read(response, text);
 }
 
 function read(response, text) {
@@ -254,16 +251,24 @@ function waitAndRetry(button, seconds) {
 
 function askForKey() {
   const form = render.keyForm(session.getItem(KEY) !== null);
-  session.removeItem(KEY);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     session.setItem(KEY, form.elements.key.value.trim());
     begin();
   });
   if (reader.open) reader.close();
+  forget();
   show(notice, [form]);
-  showControls();
   form.elements.key.focus();
+}
+
+/** Drops the key, and what it had opened. */
+function forget() {
+  asking.abort();
+  session.removeItem(KEY);
+  collections = [];
+  showNothingAsked();
+  showControls();
 }
 
 // ---- one passage in its document
@@ -377,7 +382,7 @@ at("collection").addEventListener("change", ({ target }) => {
   soon(0);
 });
 at("help").addEventListener("click", () => at("keys").showModal());
-at("forget").addEventListener("click", () => { session.removeItem(KEY); collections = []; begin(); });
+at("forget").addEventListener("click", () => { forget(); begin(); });
 at("reader-close").addEventListener("click", () => reader.close());
 window.addEventListener("online", () => notice.hidden || begin());
 window.addEventListener("popstate", () => {

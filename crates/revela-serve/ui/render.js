@@ -202,6 +202,7 @@ export function bytes(count) {
 /** Shows a collection's name and facts, or nothing; a name that can be chosen stands in the picker instead. */
 export function fillCollection(facts, choices) {
   const at = (id) => document.getElementById(id);
+  at("collection-label").hidden = choices < 2 && !facts;
   at("collection").hidden = choices < 2;
   at("collection-name").textContent = choices < 2 ? facts?.name ?? "" : "";
   at("gist").textContent = facts ? `${NUMBER.format(facts.passages)} passages` : "";
