@@ -172,7 +172,7 @@ function bringForward(grid, id) {
 const milliseconds = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2));
 
 function tookLine({ embed_ms: embed, search_ms: search, total_ms: total }) {
-  const stages = [embed > 0 ? `embed ${milliseconds(embed)}` : null, `search ${milliseconds(search)}`];
+  const stages = [embed >= 0.01 ? `embed ${milliseconds(embed)}` : null, `search ${milliseconds(search)}`];
   return h("p", { class: "machine quiet" },
     `${stages.filter(Boolean).join(" + ")}, total ${milliseconds(total)} ms`);
 }
