@@ -1,6 +1,7 @@
 """How the search page behaves when things go wrong, on small screens, in the dark, and when texts are hostile."""
 
 import json
+import urllib.parse
 
 NARROW = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True, "reduced_motion": "reduce"}
 HOSTILE = '<img src=x onerror="window.harmed=1">"\'><script>window.harmed=1</script>'
@@ -54,6 +55,35 @@ def failures_are_explained(page, site):
         settle(page)
         assert page.locator("#notice").is_hidden()
         assert page.evaluate("document.activeElement.id") == "query", "the focus is not lost with the button"
+
+
+def going_back_leaves_a_failure_behind(page, site):
+    page.goto(site.address(q=site.query))
+    settle(page)
+    refuse(page, 500, "internal")
+    page.get_by_role("searchbox").fill(f"{site.query} again")
+    page.get_by_role("alert").wait_for()
+    page.unroute("**/v1/search")
+    page.go_back()
+    page.locator("#notice").wait_for(state="hidden")
+    settle(page)
+    assert page.get_by_role("searchbox").input_value() == site.query
+
+
+def a_neighbour_that_went_does_not_matter(page, site):
+    def document(route):
+        name = urllib.parse.unquote(urllib.parse.urlsplit(route.request.url).path)
+        if name.endswith("gone"):
+            return route.fulfill(status=404, body=json.dumps({"error": {"code": "not_found", "message": "gone"}}))
+        passage = {"id": "d#1", "title": "t", "text": "still here", "collection": site.name, "context": {
+            "document": "d", "position": 1, "previous": "gone", "next": None}}
+        return route.fulfill(status=200, body=json.dumps(passage))
+
+    page.route("**/v1/documents/**", document)
+    page.goto(site.address(q=site.query, open="d#1"))
+    page.get_by_role("dialog").get_by_text("still here").wait_for()
+    assert page.locator("#reader .passage").count() == 1
+    assert page.locator("#reader-previous").is_disabled()
 
 
 def an_overloaded_server_is_asked_again(page, site):
@@ -243,7 +273,7 @@ def hostile_texts_stay_texts(page, site):
 
 a_phone_has_room.profile = NARROW
 
-FAULT_CHECKS = [failures_are_explained, an_overloaded_server_is_asked_again, an_overloaded_server_is_not_pressed,
-                a_lost_connection_is_noticed, a_strange_answer_is_noticed, a_missing_passage_is_explained, waiting_is_shown,
-                a_key_is_asked_for, a_phone_has_room, colours_can_be_read, light_and_dark, motion_is_reduced,
-                hostile_texts_stay_texts]
+FAULT_CHECKS = [failures_are_explained, going_back_leaves_a_failure_behind, a_neighbour_that_went_does_not_matter,
+                an_overloaded_server_is_asked_again, an_overloaded_server_is_not_pressed, a_lost_connection_is_noticed,
+                a_strange_answer_is_noticed, a_missing_passage_is_explained, waiting_is_shown, a_key_is_asked_for,
+                a_phone_has_room, colours_can_be_read, light_and_dark, motion_is_reduced, hostile_texts_stay_texts]

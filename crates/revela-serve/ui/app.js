@@ -12,13 +12,12 @@ const DEFAULTS = { q: "", mode: "", collection: "", k: "10", prefix: "", open: "
 
 const at = (id) => document.getElementById(id);
 const [field, results, notice, reader] = [at("query"), at("results"), at("notice"), at("reader")];
-
 const session = storage("sessionStorage");
 
 let state = readAddress();
 let collections = [];
 let hits = []; // of the answer on the page, all columns together
-let shown = null; // which question that answer is for
+let shown = null; // which question that answer is for; null while asking and after a failure
 let drafting = false; // typing replaces the address instead of adding to the history
 let timer = 0; // until the question is asked, or asked again
 let retries = 0;
@@ -160,6 +159,7 @@ async function ask() {
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
+  shown = null;
   if (state.q.trim() === "") return showNothingAsked();
   busy(true);
   const begun = performance.now();
@@ -192,7 +192,6 @@ function busy(now) {
 
 function showNothingAsked() {
   busy(false);
-  shown = null;
   hits = [];
   show(notice, []);
   results.replaceChildren();
@@ -289,7 +288,8 @@ async function openPassage(id) {
   try {
     const passage = await fetched(id);
     const { previous, next } = passage.context ?? {};
-    const around = await Promise.all([previous, next].map((one) => (one ? fetched(one) : null)));
+    const gone = (failure) => (failure.code === "not_found" ? null : Promise.reject(failure));
+    const around = await Promise.all([previous, next].map((one) => (one ? fetched(one).catch(gone) : null)));
     const options = { code: isCode(), words: render.markedWords(hits), link: addressOf };
     render.fillReader(reader, [around[0], passage, around[1]], options);
   } catch (failure) {
