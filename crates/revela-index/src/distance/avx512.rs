@@ -164,8 +164,8 @@ fn dot_query_fours(rows: [&[u8]; 4], query: &[i8]) -> [i32; 4] {
             *sum = _mm512_dpbusd_epi32(*sum, x, y);
         }
     }
-    let [a, b, c, d] = sums
-        .map(|sum| _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum)));
+    let [a, b, c, d] =
+        sums.map(|sum| _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum)));
     // Adding neighbours twice leaves a quarter of each sum in either half.
     let sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     let sums = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
