@@ -20,8 +20,8 @@ import subprocess
 import sys
 import time
 
-K, M, EF_CONSTRUCTION, THREADS, ROUNDS, SECONDS = 10, 16, 200, 2, 3, 0.3
-EFS = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512]
+K, M, EF_CONSTRUCTION, THREADS, ROUNDS, SECONDS = 10, 16, 200, 2, 3, 0.2
+EFS = [10, 16, 24, 32, 64, 96, 160, 256]
 TARGETS = [0.90, 0.95, 0.99]
 MEASURE = pathlib.Path(__file__).parents[2] / "target/release/examples/measure"
 OURS = {"revela int8": [], "revela f16": ["dtype=f16"], "revela f32": ["coding=none"]}
