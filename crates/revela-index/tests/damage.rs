@@ -7,10 +7,13 @@ mod bodies;
 use std::fs;
 
 use proptest::prelude::*;
+use revela_base::file::FileError;
 use revela_base::interrupt::Interrupt;
+use revela_base::lines::{LinesReader, LinesWriter};
 use revela_base::progress::Silent;
 use revela_index::testing::HashEmbedder;
 use revela_index::{Collection, CollectionBuilder, CollectionWriter, Error, Passage};
+use serde_json::Value;
 
 /// Numbers and texts that edits like to put in place.
 fn edits() -> impl Strategy<Value = Vec<u8>> {
@@ -54,4 +57,25 @@ fn every_flip_and_every_cut_of_a_manifest_is_noticed() {
     }
     fs::write(&path, &whole).unwrap();
     check().unwrap();
+}
+
+#[test]
+fn a_folder_of_a_newer_version_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let passage = Passage { id: "a".into(), title: String::new(), text: "b".into() };
+    let never = Interrupt::new();
+    drop(
+        CollectionBuilder::new(dir.path())
+            .build([Ok::<_, std::io::Error>(passage)], None, &Silent, &never)
+            .unwrap(),
+    );
+    let path = dir.path().join("manifest.jsonl");
+    let (records, settings) = LinesReader::<Value>::open::<Value>(&path, "revela.collection", 1..=1).unwrap();
+    let records: Vec<Value> = records.map(Result::unwrap).collect();
+    let mut writer = LinesWriter::create(&path, "revela.collection", 9, &settings).unwrap();
+    records.iter().for_each(|record| writer.push(record).unwrap());
+    writer.finish().unwrap();
+    let refused = |error: Error| matches!(error, Error::File(FileError::Version { found: 9, .. }));
+    assert!(refused(Collection::open(dir.path()).unwrap_err()));
+    assert!(refused(CollectionWriter::open(dir.path()).unwrap_err()));
 }

@@ -76,7 +76,9 @@ fn filters_keep_recall_in_graphs() {
                 assert!(predicate.fits(&hit.payload) && fits(number) && hit.payload["number"] == number);
             }
             wanted += exact.len();
-            found += walked.iter().filter(|hit| exact.iter().any(|other| other.id == hit.id)).count();
+            // Many are equally near; any of those will do.
+            let last = exact.last().map_or(f32::INFINITY, |hit| hit.score - 1e-6);
+            found += walked.iter().filter(|hit| hit.score >= last).count();
         }
         assert!(found * 100 >= wanted * 95, "{predicate:?}: {found} of {wanted}");
     }
@@ -106,7 +108,7 @@ fn payloads_outlive_changes_and_are_exported() {
         assert!(collection.payload("p7").unwrap().unwrap().is_empty());
         assert_eq!(collection.payload("p6").unwrap(), None);
         let negative = Predicate::Range { field: "number".into(), least: None, most: Some((-1.0).into()) };
-        let query = Query::text("and").mode(Mode::Bm25).filter(Filter::payload(negative));
+        let query = Query::text("word5").mode(Mode::Bm25).filter(Filter::payload(negative));
         let hits = searcher(collection).search(&query).unwrap();
         assert_eq!(hits.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), ["p5"]);
     }
