@@ -36,7 +36,7 @@ fn build(dir: &Path) {
     let vectors = VectorOptions { structure: Structure::Graph, graph, ..VectorOptions::default() };
     let entry = |n: usize| {
         let passage = Passage { id: format!("p{n}"), title: String::new(), text: format!("text {n}") };
-        let payload = json!({"n": n, "even": n % 2 == 0}).as_object().cloned().unwrap_or_default();
+        let payload = json!({"n": n, "even": n.is_multiple_of(2)}).as_object().cloned().unwrap_or_default();
         Ok::<_, std::io::Error>(Entry { passage, payload })
     };
     let builder = CollectionBuilder::new(dir).vectors(vectors);

@@ -5,6 +5,7 @@
 const AHEAD: usize = 4;
 
 /// The same for rows that are compared four at a time, which are rows of bytes and so shorter.
+#[cfg(target_arch = "x86_64")]
 const AHEAD_OF_FOUR: usize = 8;
 
 /// Bytes that the processor fetches at once.
@@ -32,6 +33,7 @@ pub(super) fn gather<T, O: Copy>(
 
 /// As [`gather`], four rows at a time where there are as many: they share what is read of the query and
 /// what it takes to add up a sum's parts.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn gather_fours<T, O: Copy>(
     stride: usize,
