@@ -63,7 +63,7 @@ fn filters_keep_recall_in_graphs() {
     let dir = tempfile::tempdir().unwrap();
     let searcher = searcher(build(&dir.path().join("x"), 3000));
     for (predicate, fits) in filters() {
-        let allowed = (0..3000).filter(|&n| !n.is_multiple_of(7) && fits(n)).count();
+        let allowed = (0..3000_usize).filter(|&n| !n.is_multiple_of(7) && fits(n)).count();
         let (mut found, mut wanted) = (0, 0);
         for text in ["word3 and 14", "word8 and 1999", "something else"] {
             let query = Query::text(text).mode(Mode::Dense).filter(Filter::payload(predicate.clone()));
