@@ -36,7 +36,10 @@ fn searcher(collection: Collection) -> Searcher {
     Searcher::new(collection).with_embedder(Arc::new(HashEmbedder::new(DIM))).unwrap()
 }
 
-fn filters() -> Vec<(Predicate, fn(usize) -> bool)> {
+/// A predicate, and which numbers fit it.
+type Case = (Predicate, fn(usize) -> bool);
+
+fn filters() -> Vec<Case> {
     let read = |text: &str| Predicate::from_json(text).unwrap();
     vec![
         (read(r#"{"equals": {"field": "group", "value": "g13"}}"#), |n| n % 100 == 13),
