@@ -57,6 +57,10 @@ impl FromStr for Checksum {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        // Only the spelling that is written counts, so that no byte of a file can change unnoticed.
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err("not a BLAKE3 checksum: its digits are not lowercase".to_owned());
+        }
         blake3::Hash::from_hex(text).map(Self).map_err(|e| format!("not a BLAKE3 checksum: {e}"))
     }
 }

@@ -88,7 +88,10 @@ impl FileError {
 }
 
 /// Checks a version against the inclusive range that a reader supports.
-pub(crate) fn check_version(
+///
+/// # Errors
+/// [`FileError::Version`] for one outside of it.
+pub fn check_version(
     path: &Path,
     format: &str,
     found: u32,

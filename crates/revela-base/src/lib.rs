@@ -6,6 +6,7 @@
 //! | [`checksum`] | BLAKE3 checksums and fingerprints |
 //! | [`artifact`] | directories with a manifest that names a format, a version and every file's checksum |
 //! | [`lines`] | JSON-lines files with a header record, and a trailer that proves they are whole |
+//! | [`sealed`] | single JSON documents that name their format and prove that they are whole |
 //! | [`progress`] | how libraries report long work without printing |
 //! | [`embed`] | the contract between encoders and indexes: texts in, rows of numbers out |
 //! | [`interrupt`] | how a program asks long work to stop at the next safe point |
@@ -20,4 +21,5 @@ pub mod file;
 pub mod interrupt;
 pub mod lines;
 pub mod progress;
+pub mod sealed;
 pub mod seed;

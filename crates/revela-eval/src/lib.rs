@@ -44,7 +44,6 @@ mod report;
 mod result;
 mod run;
 mod runfile;
-mod sealed;
 pub mod statistics;
 mod table;
 mod text_lines;

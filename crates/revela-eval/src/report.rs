@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use indexmap::{IndexMap, IndexSet};
+use revela_base::sealed::{self, Format};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::chart::{BarChart, BarSeries};
 use crate::error::EvalError;
 use crate::metrics::Metric;
-use crate::sealed::{self, Format};
+
 use crate::statistics::Interval;
 use crate::table::{Best, Cell, Column, Table};
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use indexmap::IndexMap;
+use revela_base::sealed::{self, Format};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::EvalError;
 use crate::metrics::{Evaluation, Metric};
-use crate::sealed::{self, Format};
 
 const FORMAT: Format = Format { name: "revela.result", version: 1 };
 

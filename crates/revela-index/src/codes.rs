@@ -14,7 +14,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::distance::{CODE_BIAS, CODE_BLOCK, kernels};
+use crate::distance::{CODE_BIAS, CODE_BLOCK, kernels, prefetch};
 use crate::hnsw::Scorer;
 use crate::vectors::Rows;
 
@@ -136,6 +136,7 @@ impl<'a> CodesView<'a> {
     pub(crate) fn scores(&self, query: &CodedQuery, rows: &[u32], raw: &mut Vec<i32>, out: &mut [f32]) {
         raw.clear();
         raw.resize(rows.len(), 0);
+        rows.iter().for_each(|&row| prefetch(self.scales, row as usize, 1));
         (kernels().gather_codes)(&query.code, self.data, rows, raw);
         for ((&row, &raw), out) in rows.iter().zip(raw.iter()).zip(out) {
             *out = raw.wrapping_sub(query.bias) as f32 * self.scale(row) * query.scale;

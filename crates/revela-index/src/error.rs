@@ -71,6 +71,9 @@ pub enum Error {
         /// The fingerprint of the embedder that was offered.
         found: Checksum,
     },
+    /// A condition on payloads is none.
+    #[error("not a predicate on payloads: {0}")]
+    Predicate(String),
     /// The collection lacks what the query needs.
     #[error("{0}")]
     Unsupported(String),

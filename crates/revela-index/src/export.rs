@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::collection::Collection;
 use crate::error::Error;
-use crate::vectors::{self, Vectors, npy};
+use crate::payload::Payload;
+use crate::vectors::RowWriter;
 
 /// A passage as data sets in BEIR's layout have it.
 #[derive(Serialize)]
@@ -19,6 +20,8 @@ struct Line<'a> {
     id: &'a str,
     title: &'a str,
     text: &'a str,
+    #[serde(skip_serializing_if = "Payload::is_empty")]
+    metadata: &'a Payload,
 }
 
 /// Calls `each` with the place of every live row, in order.
@@ -41,7 +44,7 @@ fn live_rows(
     Ok(collection.len())
 }
 
-/// Writes all passages as JSON lines of `_id`, `title` and `text`, which is what a collection is built from.
+/// Writes all passages as JSON lines of `_id`, `title`, `text` and, where there is a payload, `metadata`, which is what a collection is built from.
 /// Returns how many.
 ///
 /// # Errors
@@ -59,7 +62,8 @@ pub fn passages(
     let mut out = AtomicFile::create(path)?;
     let count = live_rows(collection, progress, interrupt, |place| {
         let passage = collection.passage_at(place)?;
-        let line = Line { id: &passage.id, title: &passage.title, text: &passage.text };
+        let metadata = &collection.payload_at(place)?;
+        let line = Line { id: &passage.id, title: &passage.title, text: &passage.text, metadata };
         let mut json =
             serde_json::to_vec(&line).map_err(|e| FileError::io("encode a line of", path)(e.into()))?;
         json.push(b'\n');
@@ -88,7 +92,7 @@ pub fn ids(
 }
 
 /// Writes all vectors as they are stored, in the order of [`ids`], to `.npy`, `.fvecs`, `.safetensors` or
-/// `.jsonl` (with ids); all are in memory meanwhile. Returns how many.
+/// `.jsonl` (with ids), one after the other. Returns how many.
 ///
 /// # Errors
 /// [`FileError`] when the disk refuses or the name has another ending, [`Error::Unsupported`] for a
@@ -102,22 +106,11 @@ pub fn vectors(
     let Some(space) = collection.vectors() else {
         return Err(Error::Unsupported("the collection has no vectors; export its passages".to_owned()));
     };
-    let mut all = Vectors::empty(space.dim as usize)?;
-    let mut ids = Vec::new();
+    let mut out = RowWriter::create(path, collection.len(), space.dim as usize)?;
     let count = live_rows(collection, progress, interrupt, |place| {
-        if let Some(vector) = collection.vector_at(place) {
-            all.extend("a shard", &vector)?;
-            ids.push(collection.id_at(place)?.to_owned());
-        }
-        Ok(())
+        let vector = collection.vector_at(place).unwrap_or_default();
+        out.push(collection.id_at(place)?, &vector)
     })?;
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    match extension.as_str() {
-        "npy" => npy::write_f32(path, all.view())?,
-        "fvecs" => vectors::write_fvecs(path, all.view())?,
-        "safetensors" => vectors::write_safetensors(path, all.view())?,
-        "jsonl" => vectors::write_jsonl(path, ids.iter().map(String::as_str), all.view())?,
-        _ => return Err(vectors::unknown_format(path).into()),
-    }
+    out.finish()?;
     Ok(count)
 }

@@ -3,9 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::collection::{Collection, ShardHandle};
 use crate::error::Error;
+use crate::payload::Predicate;
 use crate::rowset::RowSet;
+
+/// Payloads that a thread reads at least.
+const PAYLOADS: usize = 1024;
 
 /// Which passages may be found. Those that may not are left out before the best are chosen, so a filter
 /// never costs results.
@@ -19,6 +25,8 @@ pub enum Filter {
     Ids(Arc<HashSet<String>>),
     /// Those for whose id the function is true.
     IdPredicate(Arc<dyn Fn(&str) -> bool + Send + Sync>),
+    /// Those whose payload fits.
+    Payload(Arc<Predicate>),
 }
 
 impl Filter {
@@ -32,6 +40,11 @@ impl Filter {
         Self::IdPredicate(Arc::new(predicate))
     }
 
+    /// Only passages whose payload fits. Every search reads the payloads of all passages, on all threads.
+    pub fn payload(predicate: Predicate) -> Self {
+        Self::Payload(Arc::new(predicate))
+    }
+
     /// The rows of each shard that may be found, deleted ones left out; nothing where all live rows may.
     pub(crate) fn resolve(&self, collection: &Collection) -> Result<Option<Vec<RowSet>>, Error> {
         let shards = collection.handles().iter();
@@ -40,6 +53,11 @@ impl Filter {
             Self::Ids(ids) => shards.map(|shard| rows_of_ids(shard, ids)).collect::<Result<_, _>>().map(Some),
             Self::IdPredicate(predicate) => {
                 let rows = |shard| rows_where(shard, predicate.as_ref());
+                shards.map(rows).collect::<Result<_, _>>().map(Some)
+            }
+            Self::Payload(predicate) => {
+                predicate.check()?;
+                let rows = |shard| rows_that_fit(shard, predicate);
                 shards.map(rows).collect::<Result<_, _>>().map(Some)
             }
         }
@@ -52,6 +70,7 @@ impl std::fmt::Debug for Filter {
             Self::All => f.write_str("All"),
             Self::Ids(ids) => write!(f, "Ids({})", ids.len()),
             Self::IdPredicate(_) => f.write_str("IdPredicate"),
+            Self::Payload(predicate) => f.debug_tuple("Payload").field(predicate).finish(),
         }
     }
 }
@@ -75,6 +94,20 @@ fn rows_where(
         if predicate(shard.shard().id(row)?) {
             rows.insert(row);
         }
+    }
+    Ok(rows)
+}
+
+fn rows_that_fit(shard: &ShardHandle, predicate: &Predicate) -> Result<RowSet, Error> {
+    let fits = |row: u32| -> Result<Option<u32>, Error> {
+        let fits = shard.is_live(row) && predicate.fits(&shard.shard().payload(row)?);
+        Ok(fits.then_some(row))
+    };
+    let found: Vec<Option<u32>> =
+        (0..shard.rows()).into_par_iter().with_min_len(PAYLOADS).map(fits).collect::<Result<_, _>>()?;
+    let mut rows = RowSet::empty(shard.rows());
+    for row in found.into_iter().flatten() {
+        rows.insert(row);
     }
     Ok(rows)
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::payload::Payload;
+
 /// One text to be found, with the id under which it is reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passage {
@@ -13,6 +15,21 @@ pub struct Passage {
     pub title: String,
     /// The text.
     pub text: String,
+}
+
+/// A passage with what is known of it beside its text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The passage.
+    pub passage: Passage,
+    /// Fields for filters to ask for; empty where there are none.
+    pub payload: Payload,
+}
+
+impl From<Passage> for Entry {
+    fn from(passage: Passage) -> Self {
+        Self { passage, payload: Payload::new() }
+    }
 }
 
 impl Passage {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::filter::Filter;
 use crate::fusion::Fusion;
 use crate::nearest::Effort;
+use crate::payload::Payload;
 
 /// What a query looks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,4 +130,7 @@ pub struct Hit {
     /// The text; empty in a collection without texts. See [`Searcher::snippet`](crate::Searcher::snippet)
     /// for the piece that matched.
     pub text: String,
+    /// What is known of the passage beside its text; empty where nothing is.
+    #[serde(skip_serializing_if = "Payload::is_empty")]
+    pub payload: Payload,
 }

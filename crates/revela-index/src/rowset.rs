@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use revela_base::checksum::Checksum;
-use revela_base::file::{FileError, write_atomic};
+use revela_base::file::{FileError, check_version, write_atomic};
 
 /// A set of row numbers below a limit, one bit each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,9 +81,8 @@ impl RowSet {
             let detail = "it does not begin like one".to_owned();
             return Err(FileError::Format { path: path.to_owned(), expected: FORMAT.to_owned(), detail });
         }
-        if let Some(found) = number(8).filter(|&version| version != VERSION) {
-            let (format, supported) = (FORMAT.to_owned(), format!("version {VERSION}"));
-            return Err(FileError::Version { path: path.to_owned(), format, found, supported });
+        if let Some(found) = number(8) {
+            check_version(path, FORMAT, found, VERSION..=VERSION)?;
         }
         let set = Self::empty(limit);
         let end = HEAD + 8 * set.words.len();

@@ -222,7 +222,8 @@ impl Searcher {
         };
         let hit = |(rank, found): (usize, Scored<Place>)| {
             let Passage { id, title, text } = self.collection.passage_at(found.id)?;
-            Ok(Hit { id, score: found.score, rank, title, text })
+            let payload = self.collection.payload_at(found.id)?;
+            Ok(Hit { id, score: found.score, rank, title, text, payload })
         };
         (1..).zip(ranking).take(plan.query.k).map(hit).collect()
     }

@@ -19,7 +19,7 @@ use crate::bm25::Analyser;
 use crate::error::Error;
 use crate::metric::Metric;
 use crate::options::VectorOptions;
-use crate::passage::Passage;
+use crate::passage::Entry;
 use crate::vectors::RowReader;
 
 /// What to do when an id comes again.
@@ -116,21 +116,24 @@ impl CollectionBuilder {
         self
     }
 
-    /// Builds from passages: their texts always, and their vectors where there is an embedder. Started
-    /// again after a kill or an error, it does not embed again what was embedded.
+    /// Builds from passages, or entries with a payload: their texts always, and their vectors where there is
+    /// an embedder. Started
+    /// again after a kill or an error, it neither embeds again what was embedded nor, unless the last of
+    /// equal ids wins, makes full shards again that were made.
     ///
     /// # Errors
     /// [`FileError::Exists`] when a collection stands there, [`FileError::Locked`] when one is being
     /// built there, [`Error::Source`] for the passages' own errors, [`Error::DuplicateId`],
     /// [`Error::Embed`], [`Error::Row`] for vectors that cannot be used, [`Error::Interrupted`].
-    pub fn build<E>(
+    pub fn build<P, E>(
         &self,
-        passages: impl IntoIterator<Item = Result<Passage, E>>,
+        passages: impl IntoIterator<Item = Result<P, E>>,
         embedder: Option<&dyn Embedder>,
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Collection, Error>
     where
+        P: Into<Entry>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let vectors = match embedder {
@@ -194,7 +197,6 @@ impl CollectionBuilder {
             return Err(FileError::Exists { path: self.path.clone() }.into());
         }
         sweep::refuse_foreign(&self.path)?;
-        sweep::sweep(&self.path, None)?;
         let settings = Settings {
             generation: 0,
             next_shard: 0,
@@ -203,17 +205,21 @@ impl CollectionBuilder {
             chunker: self.chunker.clone(),
             build: BuildParameters { shard_rows: self.shard_rows, seed: self.seed, vectors: self.vectors },
         };
-        let manifest = Manifest { settings, shards: Vec::new() };
-        let filled = || -> Result<(), Error> {
-            let mut sink = Sink::new(&self.path, manifest, self.duplicates, watch)?;
+        let empty = Manifest { settings, shards: Vec::new() };
+        sweep::sweep(&self.path, &empty)?;
+        let filled = || -> Result<Manifest, Error> {
+            let mut sink = Sink::new(&self.path, empty.clone(), self.duplicates, watch)?;
             push(&mut sink, watch)?;
-            Ok(sink.finish()?.publish(&self.path)?)
+            let manifest = sink.finish()?;
+            manifest.publish(&self.path)?;
+            Ok(manifest)
         }();
         if filled.is_err() {
             // The reason why it failed is what matters; what stays is cleared by the next build.
-            let _ = sweep::sweep(&self.path, None);
+            let _ = sweep::sweep(&self.path, &empty);
         }
-        filled?;
+        let manifest = filled?;
+        sweep::sweep(&self.path, &manifest)?;
         spool::remove(&self.path)?;
         drop(lock);
         Collection::open(&self.path)

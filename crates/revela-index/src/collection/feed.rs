@@ -7,7 +7,8 @@ use revela_base::progress::Progress;
 use super::sink::Sink;
 use super::spool::Spool;
 use crate::error::Error;
-use crate::passage::Passage;
+use crate::passage::{Entry, Passage};
+use crate::payload::Payload;
 use crate::vectors::{RowBlock, RowReader};
 
 /// Rows that are embedded and written together, and embeddings that a kill costs at most.
@@ -21,13 +22,14 @@ pub(super) struct Watch<'a> {
 }
 
 /// Pushes all passages, embedded where there is an embedder.
-pub(super) fn passages<E>(
+pub(super) fn passages<P, E>(
     sink: &mut Sink<'_>,
-    passages: impl IntoIterator<Item = Result<Passage, E>>,
+    passages: impl IntoIterator<Item = Result<P, E>>,
     mut embedder: Option<(&dyn Embedder, Spool)>,
     watch: Watch<'_>,
 ) -> Result<(), Error>
 where
+    P: Into<Entry>,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let task = watch.progress.task("index", "passages", None);
@@ -35,7 +37,9 @@ where
     loop {
         watch.interrupt.check()?;
         let block = passages.by_ref().take(BLOCK).collect::<Result<Vec<_>, _>>();
-        let block = block.map_err(|e| Error::Source(e.into()))?;
+        let block = block.map_err(|e| Error::Source(e.into()))?.into_iter().map(P::into);
+        let (block, payloads): (Vec<Passage>, Vec<Payload>) =
+            block.map(|entry| (entry.passage, entry.payload)).unzip();
         if block.is_empty() {
             return Ok(());
         }
@@ -43,7 +47,7 @@ where
             Some((embedder, spool)) => spool.embed(*embedder, &block, |data| sink.check(data))?,
             None => Vec::new(),
         };
-        sink.push(&block, data)?;
+        sink.push(&block, &payloads, data)?;
         task.advance(block.len() as u64);
     }
 }
@@ -73,7 +77,7 @@ pub(super) fn vectors(
         }
         let unnamed = |id| Passage { id, title: String::new(), text: String::new() };
         let named: Vec<Passage> = named.into_iter().map(unnamed).collect();
-        sink.push(&named, std::mem::take(&mut block.data))?;
+        sink.push(&named, &[], std::mem::take(&mut block.data))?;
         done += count;
         task.advance(count as u64);
     }

@@ -114,6 +114,11 @@ pub(super) struct Deleted {
 }
 
 impl ShardEntry {
+    /// The number that is its name.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.name.parse().ok()
+    }
+
     pub(super) fn shard_file(&self) -> String {
         shard_file(&self.name)
     }
@@ -144,10 +149,13 @@ impl Manifest {
     }
 
     pub(super) fn read(dir: &Path) -> Result<Self, FileError> {
-        let path = dir.join(FILE);
-        let (reader, settings) = LinesReader::open(&path, FORMAT, VERSION..=VERSION)?;
+        Self::read_from(&dir.join(FILE), FORMAT)
+    }
+
+    pub(super) fn read_from(path: &Path, format: &str) -> Result<Self, FileError> {
+        let (reader, settings) = LinesReader::open(path, format, VERSION..=VERSION)?;
         let manifest = Self { settings, shards: reader.collect::<Result<_, _>>()? };
-        manifest.check(&path)?;
+        manifest.check(path)?;
         Ok(manifest)
     }
 
@@ -177,7 +185,11 @@ impl Manifest {
 
     /// Makes this the collection's state. Whatever it names must already be on disk.
     pub(super) fn publish(&self, dir: &Path) -> Result<(), FileError> {
-        let mut writer = LinesWriter::create(&dir.join(FILE), FORMAT, VERSION, &self.settings)?;
+        self.write_to(&dir.join(FILE), FORMAT)
+    }
+
+    pub(super) fn write_to(&self, path: &Path, format: &str) -> Result<(), FileError> {
+        let mut writer = LinesWriter::create(path, format, VERSION, &self.settings)?;
         self.shards.iter().try_for_each(|shard| writer.push(shard))?;
         writer.finish()?;
         Ok(())

@@ -16,6 +16,7 @@ mod builder;
 mod feed;
 mod handle;
 mod manifest;
+mod resume;
 mod sink;
 mod spool;
 mod sweep;
@@ -31,6 +32,7 @@ use revela_base::progress::Progress;
 use crate::error::Error;
 use crate::info::ShardInfo;
 use crate::passage::Passage;
+use crate::payload::Payload;
 use manifest::Manifest;
 
 pub use crate::vectors::Dtype;
@@ -181,6 +183,19 @@ impl Collection {
             return Err(FileError::corrupt(&self.path, detail).into());
         }
         Ok(passage)
+    }
+
+    /// What is known of the passage with this id beside its text; empty where nothing is.
+    ///
+    /// # Errors
+    /// [`FileError`] when a shard is damaged.
+    pub fn payload(&self, id: &str) -> Result<Option<Payload>, Error> {
+        self.find(id)?.map(|place| self.payload_at(place)).transpose()
+    }
+
+    /// The payload of a (shard, row).
+    pub(crate) fn payload_at(&self, (number, row): (u32, u32)) -> Result<Payload, Error> {
+        Ok(self.shard_at(number)?.shard().payload(row)?)
     }
 
     /// The vector of the passage with this id, as it is stored: of length 1 for [`Metric::Cosine`].

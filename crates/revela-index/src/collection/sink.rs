@@ -10,11 +10,13 @@ use revela_base::file::{FileError, sync_dir};
 use super::builder::Duplicates;
 use super::feed::Watch;
 use super::handle::ShardHandle;
-use super::manifest::{self, Deleted, Manifest, ShardEntry};
+use super::manifest::{self, Deleted, Manifest, Settings, ShardEntry};
+use super::resume::{self, Begun, Finished, Known, Row};
 use crate::bm25::TextIndexWriter;
 use crate::error::Error;
 use crate::metric::Metric;
 use crate::passage::Passage;
+use crate::payload::{Payload, PayloadColumn};
 use crate::rowset::RowSet;
 use crate::shard::ShardInput;
 use crate::vectors::Vectors;
@@ -32,6 +34,12 @@ pub(super) struct Sink<'a> {
     replaced: BTreeMap<usize, RowSet>,
     open: Option<OpenShard>,
     rows: u64,
+    /// The settings before the change.
+    began: Settings,
+    /// Full shards of the change.
+    added: Vec<ShardEntry>,
+    /// Full shards of the same change when it was last begun.
+    finished: Finished,
 }
 
 /// The shard that is being filled.
@@ -40,6 +48,7 @@ struct OpenShard {
     ids: Vec<String>,
     by_id: HashMap<String, u32>,
     replaced: Vec<u32>,
+    payloads: PayloadColumn,
     vectors: Option<Vectors>,
     texts: Option<TextIndexWriter>,
 }
@@ -54,14 +63,33 @@ impl<'a> Sink<'a> {
         let open = |entry| ShardHandle::open(dir, &manifest.settings, entry);
         let closed = manifest.shards.iter().map(open).collect::<Result<_, _>>()?;
         let replaced = BTreeMap::new();
-        Ok(Self { dir, manifest, duplicates, watch, closed, replaced, open: None, rows: 0 })
+        let began = manifest.settings.clone();
+        let (finished, added) = (Finished::of(dir, &began, duplicates), Vec::new());
+        Ok(Self {
+            dir,
+            manifest,
+            duplicates,
+            watch,
+            closed,
+            replaced,
+            open: None,
+            rows: 0,
+            began,
+            added,
+            finished,
+        })
     }
 
     /// Adds rows: one passage each (only the id counts in a collection without texts), and the numbers
-    /// of one vector each where the collection has vectors.
-    pub(super) fn push(&mut self, passages: &[Passage], mut data: Vec<f32>) -> Result<(), Error> {
+    /// of one vector each where the collection has vectors. Rows beyond the payloads have none.
+    pub(super) fn push(
+        &mut self,
+        passages: &[Passage],
+        payloads: &[Payload],
+        mut data: Vec<f32>,
+    ) -> Result<(), Error> {
         self.prepare(&mut data)?;
-        self.push_prepared(passages, &data)
+        self.push_prepared(passages, payloads, &data)
     }
 
     /// Checks the numbers of the next rows.
@@ -78,29 +106,80 @@ impl<'a> Sink<'a> {
     }
 
     /// Adds rows whose vectors are already as they are stored.
-    pub(super) fn push_prepared(&mut self, passages: &[Passage], data: &[f32]) -> Result<(), Error> {
+    pub(super) fn push_prepared(
+        &mut self,
+        passages: &[Passage],
+        payloads: &[Payload],
+        data: &[f32],
+    ) -> Result<(), Error> {
         let dim = self.manifest.settings.vectors.as_ref().map_or(0, |space| space.dim as usize);
         if data.len() != passages.len() * dim {
             let detail = format!("{} numbers for {} rows of {dim}", data.len(), passages.len());
             return Err(Error::Shape { what: "the vectors".to_owned(), detail });
         }
         for (number, passage) in passages.iter().enumerate() {
-            self.push_row(passage, data.get(number * dim..(number + 1) * dim).unwrap_or_default())?;
+            let vector = data.get(number * dim..(number + 1) * dim).unwrap_or_default();
+            self.push_row(passage, payloads.get(number), vector)?;
         }
         Ok(())
     }
 
-    fn push_row(&mut self, passage: &Passage, vector: &[f32]) -> Result<(), Error> {
+    fn push_row(
+        &mut self,
+        passage: &Passage,
+        payload: Option<&Payload>,
+        vector: &[f32],
+    ) -> Result<(), Error> {
+        let row = Row { passage, payload, vector };
+        if self.open.is_none() {
+            match self.finished.compare(self.dir, &self.manifest.settings, row)? {
+                Known::No => {}
+                Known::NoLonger(begun) => self.take_over(begun)?,
+                Known::Row => return self.count_known(&passage.id),
+                Known::LastOf(entry, shard) => {
+                    self.count_known(&passage.id)?;
+                    return self.adopt(entry, shard);
+                }
+            }
+        }
         self.replace_earlier(&passage.id)?;
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => OpenShard::start(self.dir, &mut self.manifest)?,
+            None => self.start()?,
         };
-        open.push(passage, vector)?;
+        open.push(row)?;
         self.rows += 1;
         let full = open.ids.len() >= self.manifest.settings.build.shard_rows as usize;
         self.open = Some(open);
         if full { self.close() } else { Ok(()) }
+    }
+
+    fn start(&mut self) -> Result<OpenShard, Error> {
+        let next = &mut self.manifest.settings.next_shard;
+        *next = self.finished.beyond.max(*next);
+        OpenShard::start(self.dir, &mut self.manifest)
+    }
+
+    /// Counts a row that a finished shard has already.
+    fn count_known(&mut self, id: &str) -> Result<(), Error> {
+        self.rows += 1;
+        self.replace_earlier(id)
+    }
+
+    /// Begins a shard with the rows that came again of a finished one.
+    fn take_over(&mut self, begun: Begun) -> Result<(), Error> {
+        let mut open = self.start()?;
+        begun.each_row(|row| open.push(row))?;
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Adds a finished shard as it is.
+    fn adopt(&mut self, entry: ShardEntry, shard: ShardHandle) -> Result<(), Error> {
+        self.closed.push(shard);
+        self.added.push(entry.clone());
+        self.manifest.shards.push(entry);
+        Ok(())
     }
 
     fn replace_earlier(&mut self, id: &str) -> Result<(), Error> {
@@ -137,13 +216,22 @@ impl<'a> Sink<'a> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let entry = open.close(self.dir, &self.manifest, self.watch)?;
         self.closed.push(ShardHandle::open(self.dir, &self.manifest.settings, &entry)?);
+        if self.duplicates == Duplicates::Refuse && entry.rows >= self.manifest.settings.build.shard_rows {
+            self.added.push(entry.clone());
+            resume::note(self.dir, &self.began, &self.added)?;
+        }
         self.manifest.shards.push(entry);
         Ok(())
     }
 
     /// Writes what is still open. Returns the manifest of the collection with all rows added.
     pub(super) fn finish(mut self) -> Result<Manifest, Error> {
+        if let Some(begun) = self.finished.give_up() {
+            self.take_over(begun)?;
+        }
         self.close()?;
+        let next = &mut self.manifest.settings.next_shard;
+        *next = self.finished.beyond.max(*next);
         self.manifest.settings.generation += 1;
         delete_rows(self.dir, &mut self.manifest, &self.closed, &self.replaced)?;
         Ok(self.manifest)
@@ -198,12 +286,15 @@ impl OpenShard {
             ids: Vec::new(),
             by_id: HashMap::new(),
             replaced: Vec::new(),
+            payloads: PayloadColumn::default(),
             vectors: vectors.transpose()?,
             texts: texts.transpose()?,
         })
     }
 
-    fn push(&mut self, passage: &Passage, vector: &[f32]) -> Result<(), Error> {
+    fn push(&mut self, row: Row<'_>) -> Result<(), Error> {
+        let Row { passage, payload, vector } = row;
+        self.payloads.push(payload)?;
         if let Some(texts) = &mut self.texts {
             texts.add(&passage.id, &passage.title, &passage.text)?;
         }
@@ -231,6 +322,7 @@ impl OpenShard {
             metric: settings.vectors.as_ref().map_or(Metric::Cosine, |space| space.metric),
             vectors: vectors.transpose()?,
             ids: &self.ids,
+            payloads: Some(&self.payloads),
             seed: settings.build.seed.derive(&self.name).0,
             encoder: settings.vectors.as_ref().and_then(|space| space.encoder),
         };

@@ -153,10 +153,13 @@ impl Spool {
 
 /// Removes the file, where there is one.
 pub(super) fn remove(dir: &Path) -> Result<(), FileError> {
-    let path = dir.join(FILE);
-    match std::fs::remove_file(&path) {
+    remove_if_there(&dir.join(FILE))
+}
+
+pub(super) fn remove_if_there(path: &Path) -> Result<(), FileError> {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(FileError::io("remove", &path)(error))
+            Err(FileError::io("remove", path)(error))
         }
         _ => Ok(()),
     }

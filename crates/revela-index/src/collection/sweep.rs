@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use revela_base::file::FileError;
 
 use super::manifest::Manifest;
-use super::spool;
+use super::{resume, spool};
 
 /// What a file in a collection's folder is.
 enum Kind {
@@ -26,7 +26,7 @@ enum Kind {
 }
 
 fn kind(name: &str) -> Kind {
-    if name == ".lock" || name == spool::FILE || name == super::manifest::FILE {
+    if name == ".lock" || name == spool::FILE || name == resume::FILE || name == super::manifest::FILE {
         return Kind::Fixed;
     }
     if name.starts_with('.') && name.ends_with(".tmp") {
@@ -57,9 +57,14 @@ pub(super) fn refuse_foreign(dir: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Removes what the manifest does not name and nobody has open. Called under the folder's lock.
-pub(super) fn sweep(dir: &Path, manifest: Option<&Manifest>) -> Result<(), FileError> {
-    let shards = || manifest.iter().flat_map(|manifest| &manifest.shards);
+/// Removes what neither the manifest names nor a change that was begun from it has finished, and nobody has
+/// open. Called under the folder's lock.
+pub(super) fn sweep(dir: &Path, manifest: &Manifest) -> Result<(), FileError> {
+    let finished = resume::finished(dir, &manifest.settings);
+    if finished.is_empty() {
+        spool::remove_if_there(&dir.join(resume::FILE))?;
+    }
+    let shards = || manifest.shards.iter().chain(&finished);
     let named: BTreeSet<&str> = shards().map(|shard| shard.name.as_str()).collect();
     let deleted: BTreeSet<&str> = shards().flat_map(|s| &s.deleted).map(|d| d.file.as_str()).collect();
     let mut in_use = BTreeSet::new();

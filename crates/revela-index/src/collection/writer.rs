@@ -16,7 +16,7 @@ use super::sink::{self, Sink};
 use super::spool::{self, Spool};
 use super::{Collection, sweep};
 use crate::error::Error;
-use crate::passage::Passage;
+use crate::passage::Entry;
 use crate::rowset::RowSet;
 use crate::vectors::RowReader;
 
@@ -47,25 +47,26 @@ impl CollectionWriter {
         Manifest::read(path)?;
         let lock = DirLock::acquire(path)?;
         let manifest = Manifest::read(path)?;
-        sweep::sweep(path, Some(&manifest))?;
+        sweep::sweep(path, &manifest)?;
         Ok(Self { path: path.to_owned(), manifest, _lock: lock })
     }
 
-    /// Adds passages as new shards. With [`Duplicates::LastWins`] this is how passages are replaced. Started
+    /// Adds passages, or entries with a payload, as new shards. With [`Duplicates::LastWins`] this is how passages are replaced. Started
     /// again after a kill, it does not embed again what was embedded.
     ///
     /// # Errors
     /// As [`CollectionBuilder::build`](super::CollectionBuilder::build); [`Error::WrongEncoder`] when the
     /// embedder is not the collection's, [`Error::Unsupported`] when there is none and vectors are needed.
-    pub fn add<E>(
+    pub fn add<P, E>(
         &mut self,
-        passages: impl IntoIterator<Item = Result<Passage, E>>,
+        passages: impl IntoIterator<Item = Result<P, E>>,
         embedder: Option<&dyn Embedder>,
         duplicates: Duplicates,
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<(), Error>
     where
+        P: Into<Entry>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if self.manifest.settings.texts.is_none() {
@@ -180,7 +181,7 @@ impl CollectionWriter {
             Ok(manifest) => self.publish(manifest),
             Err(error) => {
                 // The reason why it failed is what matters; what stays is cleared by the next writer.
-                let _ = sweep::sweep(&self.path, Some(&self.manifest));
+                let _ = sweep::sweep(&self.path, &self.manifest);
                 Err(error)
             }
         }
@@ -190,7 +191,7 @@ impl CollectionWriter {
     fn publish(&mut self, manifest: Manifest) -> Result<(), Error> {
         manifest.publish(&self.path)?;
         self.manifest = manifest;
-        Ok(sweep::sweep(&self.path, Some(&self.manifest))?)
+        Ok(sweep::sweep(&self.path, &self.manifest)?)
     }
 
     fn handles(&self) -> Result<Vec<ShardHandle>, FileError> {
@@ -235,7 +236,9 @@ fn copy_shard(
         let passages = block.iter().map(|&row| collection.passage_at((number, row)));
         let passages = passages.collect::<Result<Vec<_>, _>>()?;
         let vectors = rows.iter().flat_map(|rows| block.iter().filter_map(|&row| rows.get(row)));
-        sink.push_prepared(&passages, &vectors.flatten().collect::<Vec<f32>>())?;
+        let payloads = block.iter().map(|&row| collection.payload_at((number, row)));
+        let payloads = payloads.collect::<Result<Vec<_>, _>>()?;
+        sink.push_prepared(&passages, &payloads, &vectors.flatten().collect::<Vec<f32>>())?;
         advance(block.len() as u64);
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::gather::gather;
+use super::gather::{gather, gather_fours};
 use super::{CODE_BIAS, CODE_BLOCK, Kernels, avx2};
 
 /// Without instructions for bytes, codes take AVX2's way.
@@ -49,7 +49,9 @@ fn gather_f16(query: &[f32], data: &[u16], rows: &[u32], out: &mut [f32]) {
 
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn gather_codes(query: &[i8], codes: &[u8], rows: &[u32], out: &mut [i32]) {
-    gather(query.len(), codes, rows, out, i32::MIN, |row| dot_query(row, query));
+    let one = |row: &[u8]| dot_query(row, query);
+    let four = |rows: [&[u8]; 4]| dot_query_fours(rows, query);
+    gather_fours(query.len(), codes, rows, out, i32::MIN, (one, four));
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
@@ -144,6 +146,33 @@ fn dot_query(codes: &[u8], query: &[i8]) -> i32 {
         even = _mm512_dpbusd_epi32(even, a, b);
     }
     _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd))
+}
+
+/// As [`dot_query`] for four rows, which must not be shorter than the query.
+#[target_feature(enable = "avx512f,avx512vnni")]
+#[inline]
+fn dot_query_fours(rows: [&[u8]; 4], query: &[i8]) -> [i32; 4] {
+    let rows = rows.map(|row| row.as_chunks::<CODE_BLOCK>().0);
+    let (query, _) = query.as_chunks::<CODE_BLOCK>();
+    let mut sums = [_mm512_setzero_si512(); 4];
+    for (at, query) in query.iter().enumerate() {
+        // SAFETY: the block has 64 bytes.
+        let y = unsafe { _mm512_loadu_si512(query.as_ptr().cast()) };
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            // SAFETY: the block has 64 bytes.
+            let x = unsafe { _mm512_loadu_si512(row[at].as_ptr().cast()) };
+            *sum = _mm512_dpbusd_epi32(*sum, x, y);
+        }
+    }
+    let [a, b, c, d] =
+        sums.map(|sum| _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum)));
+    // Adding neighbours twice leaves a quarter of each sum in either half.
+    let sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    let sums = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
+    let mut out = [0; 4];
+    // SAFETY: four numbers of four bytes are as many as are written.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
+    out
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]

@@ -4,6 +4,10 @@
 /// Rows between the one that is being compared and the one that is being fetched.
 const AHEAD: usize = 4;
 
+/// The same for rows that are compared four at a time, which are rows of bytes and so shorter.
+#[cfg(target_arch = "x86_64")]
+const AHEAD_OF_FOUR: usize = 8;
+
 /// Bytes that the processor fetches at once.
 const LINE: usize = 64;
 
@@ -23,12 +27,42 @@ pub(super) fn gather<T, O: Copy>(
         if let Some(&later) = rows.get(at + AHEAD) {
             prefetch_row(data, later, stride);
         }
-        let start = row as usize * stride;
-        *out = match data.get(start..start + stride) {
-            Some(row) => dot(row),
-            None => missing,
-        };
+        *out = row_of(data, row, stride).map_or(missing, &dot);
     }
+}
+
+/// As [`gather`], four rows at a time where there are as many: they share what is read of the query and
+/// what it takes to add up a sum's parts.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn gather_fours<T, O: Copy>(
+    stride: usize,
+    data: &[T],
+    rows: &[u32],
+    out: &mut [O],
+    missing: O,
+    (one, four): (impl Fn(&[T]) -> O, impl Fn([&[T]; 4]) -> [O; 4]),
+) {
+    rows.iter().take(AHEAD_OF_FOUR).for_each(|&row| prefetch_row(data, row, stride));
+    let (fours, rest) = rows.as_chunks::<4>();
+    let (four_out, rest_out) = out.split_at_mut(4 * fours.len());
+    for (at, (rows_of_four, out)) in fours.iter().zip(four_out.chunks_exact_mut(4)).enumerate() {
+        let later = rows.iter().skip(4 * at + AHEAD_OF_FOUR).take(4);
+        later.for_each(|&row| prefetch_row(data, row, stride));
+        match rows_of_four.map(|row| row_of(data, row, stride)) {
+            [Some(a), Some(b), Some(c), Some(d)] => out.copy_from_slice(&four([a, b, c, d])),
+            some => out.iter_mut().zip(some).for_each(|(out, row)| *out = row.map_or(missing, &one)),
+        }
+    }
+    for (&row, out) in rest.iter().zip(rest_out) {
+        *out = row_of(data, row, stride).map_or(missing, &one);
+    }
+}
+
+#[inline(always)]
+fn row_of<T>(data: &[T], row: u32, stride: usize) -> Option<&[T]> {
+    let start = row as usize * stride;
+    data.get(start..start + stride)
 }
 
 #[inline(always)]

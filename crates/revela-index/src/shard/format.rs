@@ -72,10 +72,14 @@ pub(crate) enum Section {
     UpperNodes = 8,
     /// Lists of M u32, one per upper node and level above 0: places among the upper nodes.
     UpperLinks = 9,
+    /// `count` + 1 u32: where each row's payload begins in `PayloadBytes`; absent where no row has one.
+    PayloadOffsets = 10,
+    /// The payloads in row order, JSON objects, nothing for empty ones; present where the offsets are.
+    PayloadBytes = 11,
 }
 
 impl Section {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Vectors,
         Self::IdOffsets,
         Self::IdBytes,
@@ -85,6 +89,8 @@ impl Section {
         Self::Links,
         Self::UpperNodes,
         Self::UpperLinks,
+        Self::PayloadOffsets,
+        Self::PayloadBytes,
     ];
 
     fn from_number(number: u32) -> Option<Self> {
@@ -102,6 +108,8 @@ impl Section {
             Self::Links => "links",
             Self::UpperNodes => "upper nodes",
             Self::UpperLinks => "upper links",
+            Self::PayloadOffsets => "payload offsets",
+            Self::PayloadBytes => "payloads",
         }
     }
 }
@@ -361,10 +369,8 @@ fn decode_entry(bytes: &[u8]) -> Result<Entry, LayoutError> {
     Ok(Entry { section, offset: u64_at(bytes, 8), length: u64_at(bytes, 16), checksum })
 }
 
-/// Only the spelling that is written counts, so that no byte can change unnoticed.
 fn decode_checksum(digits: &[u8]) -> Option<Checksum> {
-    let checksum: Checksum = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    (checksum.to_string().as_bytes() == digits).then_some(checksum)
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Four bytes at a constant offset inside a fixed part.

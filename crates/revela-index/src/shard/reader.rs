@@ -10,6 +10,7 @@ use super::format::{FORMAT, Header, Kind, Layout, LayoutError, Section, VERSION}
 use crate::codes::{self, CodesView};
 use crate::hnsw::GraphView;
 use crate::mmap::MappedFile;
+use crate::payload::Payload;
 use crate::vectors::{Dtype, Rows, StoredRows};
 
 /// An opened shard. Its header and the places of its sections are checked; what the sections hold is
@@ -42,6 +43,9 @@ impl Shard {
         if self.layout.range(Section::IdBytes).is_none() {
             return Err(self.damaged("it has no ids"));
         }
+        if self.layout.range(Section::PayloadOffsets).is_some() != self.has_payloads() {
+            return Err(self.damaged("it has only a part of its payloads"));
+        }
         let upper = [(Section::UpperNodes, 8), (Section::UpperLinks, 4)];
         if upper.iter().any(|&(section, size)| !self.bytes(section).len().is_multiple_of(size)) {
             return Err(self.damaged("its upper levels end within a number"));
@@ -60,6 +64,9 @@ impl Shard {
         if header.coded.is_some() {
             expected.push((Section::Codes, count * codes::stride(header.dim as usize) as u64));
             expected.push((Section::Scales, count * size_of::<codes::Scale>() as u64));
+        }
+        if self.has_payloads() {
+            expected.push((Section::PayloadOffsets, 4 * (count + 1)));
         }
         if let Kind::Graph(graph) = header.kind {
             expected.push((Section::Links, 4 * count * u64::from(graph.slots)));
@@ -135,14 +142,34 @@ impl Shard {
         self.layout.file_length
     }
 
+    /// Whether any row has a payload.
+    pub(crate) fn has_payloads(&self) -> bool {
+        self.layout.range(Section::PayloadBytes).is_some()
+    }
+
+    /// What is known of a row; empty where nothing is.
+    pub(crate) fn payload(&self, row: u32) -> Result<Payload, FileError> {
+        if !self.has_payloads() {
+            return Ok(Payload::new());
+        }
+        match self.piece(Section::PayloadOffsets, Section::PayloadBytes, row) {
+            Some([]) => Ok(Payload::new()),
+            Some(json) => serde_json::from_slice(json)
+                .map_err(|e| self.damaged(format!("the payload of row {row} is none: {e}"))),
+            None => Err(self.damaged(format!("it has no payload of row {row}"))),
+        }
+    }
+
+    /// The bytes of a row in a section whose rows differ in length.
+    fn piece(&self, offsets: Section, bytes: Section, row: u32) -> Option<&[u8]> {
+        let offsets: &[u32] = self.numbers(offsets);
+        let &[start, end] = offsets.get(row as usize..)?.first_chunk()?;
+        self.bytes(bytes).get(start as usize..end as usize)
+    }
+
     /// A row's id.
     pub(crate) fn id(&self, row: u32) -> Result<&str, FileError> {
-        let offsets: &[u32] = self.numbers(Section::IdOffsets);
-        let at = row as usize;
-        let bytes = match offsets.get(at..).and_then(<[u32]>::first_chunk) {
-            Some(&[start, end]) => self.bytes(Section::IdBytes).get(start as usize..end as usize),
-            None => None,
-        };
+        let bytes = self.piece(Section::IdOffsets, Section::IdBytes, row);
         let id = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
         id.ok_or_else(|| self.damaged(format!("the id of row {row} is none")))
     }

@@ -13,6 +13,7 @@ use crate::exact::{self, ExactScratch};
 use crate::hnsw::{GraphOptions, InsertOrder, Scorer, Walk};
 use crate::metric::Metric;
 use crate::options::{Coding, Structure, VectorOptions};
+use crate::payload::PayloadColumn;
 use crate::topk::TopK;
 use crate::vectors::{Dtype, Vectors};
 
@@ -57,7 +58,13 @@ fn write(ids: &[String], dim: usize, kind: Kind) -> Written {
     let vectors = Vectors::new("x", dim, data).unwrap();
     let encoder = Some(Checksum::of(b"encoder"));
     let prepared = options.prepare(vectors.view(), &Silent, &Interrupt::new()).unwrap();
-    let input = ShardInput { metric: Metric::Dot, vectors: Some(prepared), ids, seed: 9, encoder };
+    let mut payloads = PayloadColumn::default();
+    for row in 0..ids.len() {
+        let payload = serde_json::json!({"row": row, "odd": row % 2 == 1});
+        payloads.push(payload.as_object().filter(|_| !row.is_multiple_of(3))).unwrap();
+    }
+    let payloads = Some(&payloads).filter(|_| kind != Kind::Plain);
+    let input = ShardInput { metric: Metric::Dot, vectors: Some(prepared), ids, payloads, seed: 9, encoder };
     let identity = input.write(&dir.path().join("x.shard")).unwrap();
     Written { dir, vectors, identity }
 }
@@ -72,6 +79,7 @@ fn use_everything(path: &Path) -> Result<(), crate::Error> {
     for row in 0..shard.len().min(64) {
         let id = shard.id(row)?.to_owned();
         shard.find(&id)?;
+        shard.payload(row)?;
     }
     shard.find("absent")?;
     search_everything(&shard);
@@ -124,6 +132,9 @@ fn round_trips(kind: Kind) {
     for (row, id) in ids.iter().enumerate() {
         assert_eq!(shard.id(row as u32).unwrap(), id);
         assert_eq!(shard.find(id).unwrap(), Some(row as u32));
+        let payload = shard.payload(row as u32).unwrap();
+        assert_eq!(payload.get("row").is_some(), kind != Kind::Plain && !row.is_multiple_of(3));
+        assert!(payload.get("row").is_none_or(|found| found == row));
     }
     assert!(shard.id(700).is_err() && shard.id(u32::MAX).is_err());
     assert_eq!(shard.find("id").unwrap(), None);
@@ -137,7 +148,14 @@ fn rows_without_vectors() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x");
     let ids = names(3);
-    let input = ShardInput { metric: Metric::Cosine, vectors: None, ids: &ids, seed: 0, encoder: None };
+    let input = ShardInput {
+        metric: Metric::Cosine,
+        vectors: None,
+        ids: &ids,
+        payloads: None,
+        seed: 0,
+        encoder: None,
+    };
     input.write(&path).unwrap();
     let shard = Shard::open(&path).unwrap();
     assert!(shard.rows().is_none() && shard.header().encoder.is_none());
@@ -161,7 +179,8 @@ fn impossible_inputs_are_refused() {
     let path = dir.path().join("x");
     let prepare = |vectors| options(Kind::Plain).prepare(vectors, &Silent, &Interrupt::new()).ok();
     let vectors = prepare(vectors.view());
-    let mut input = ShardInput { metric: Metric::Dot, vectors, ids: &[], seed: 0, encoder: None };
+    let mut input =
+        ShardInput { metric: Metric::Dot, vectors, ids: &[], payloads: None, seed: 0, encoder: None };
     assert!(input.write(&path).unwrap_err().to_string().contains("0 ids for 2 rows"));
     let none = Vectors::empty(2).unwrap();
     input.vectors = prepare(none.view());

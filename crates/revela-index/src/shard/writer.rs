@@ -10,6 +10,7 @@ use crate::codes::Codes;
 use crate::error::Error;
 use crate::hnsw::Graph;
 use crate::metric::Metric;
+use crate::payload::PayloadColumn;
 use crate::vectors::{Dtype, Rows};
 
 /// What a shard is made of. Rows are already as the metric wants them.
@@ -19,6 +20,8 @@ pub(crate) struct ShardInput<'a> {
     pub(crate) vectors: Option<ShardVectors<'a>>,
     /// One id per row.
     pub(crate) ids: &'a [String],
+    /// One per row; nothing where rows have none.
+    pub(crate) payloads: Option<&'a PayloadColumn>,
     pub(crate) seed: u64,
     pub(crate) encoder: Option<Checksum>,
 }
@@ -77,6 +80,11 @@ impl ShardInput<'_> {
             (Section::IdBytes, ids.bytes.as_slice()),
             (Section::IdOrder, bytemuck::cast_slice(&ids.order)),
         ]);
+        let payloads = self.payloads.and_then(PayloadColumn::sections);
+        if let Some((offsets, bytes)) = &payloads {
+            sections.push((Section::PayloadOffsets, bytemuck::cast_slice(offsets)));
+            sections.push((Section::PayloadBytes, bytes));
+        }
         sections.sort_by_key(|(section, _)| *section);
         let header = Header {
             kind: vectors.map_or(Kind::Flat, ShardVectors::kind),

@@ -3,13 +3,14 @@
 //! The format of the TEXMEX sets: <http://corpus-texmex.irisa.fr/>.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use revela_base::file::{FileError, write_atomic};
+use revela_base::file::FileError;
 
 use super::Rows;
 use super::reader::{RowBlock, RowFormat};
+use super::writer::{self, Format};
 use crate::error::Error;
 
 pub(super) struct FvecsRows {
@@ -80,11 +81,11 @@ impl RowFormat for FvecsRows {
 /// # Errors
 /// [`FileError`] when the disk refuses.
 pub fn write(path: &Path, rows: Rows<'_>) -> Result<(), Error> {
-    let dim = i32::try_from(rows.dim()).unwrap_or(i32::MAX);
-    Ok(write_atomic(path, |out| {
-        rows.iter().try_for_each(|row| {
-            out.write_all(&dim.to_le_bytes())?;
-            out.write_all(bytemuck::cast_slice(row))
-        })
-    })?)
+    writer::write(path, Format::Fvecs, std::iter::empty(), rows)
+}
+
+/// Writes one row: its length, its numbers.
+pub(super) fn write_row(out: &mut dyn Write, row: &[f32]) -> std::io::Result<()> {
+    out.write_all(&i32::try_from(row.len()).unwrap_or(i32::MAX).to_le_bytes())?;
+    out.write_all(bytemuck::cast_slice(row))
 }

@@ -1,14 +1,15 @@
 //! JSON lines: `{"id": "a", "vector": [0.1, ...]}`, or the bare list.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use revela_base::file::{FileError, write_atomic};
+use revela_base::file::FileError;
 use serde::{Deserialize, Serialize};
 
 use super::Rows;
 use super::reader::{RowBlock, RowFormat};
+use super::writer::{self, Format};
 use crate::error::Error;
 
 #[derive(Deserialize)]
@@ -112,15 +113,16 @@ impl RowFormat for JsonRows {
     }
 }
 
-/// Writes rows with their ids; the shorter of the two lists decides how many.
+/// Writes rows with their ids; rows beyond the ids have empty ones.
 ///
 /// # Errors
 /// [`FileError`] when the disk refuses.
 pub fn write<'a>(path: &Path, ids: impl IntoIterator<Item = &'a str>, rows: Rows<'_>) -> Result<(), Error> {
-    Ok(write_atomic(path, |out| {
-        ids.into_iter().zip(rows.iter()).try_for_each(|(id, vector)| {
-            serde_json::to_writer(&mut *out, &NamedRow { id, vector })?;
-            out.write_all(b"\n")
-        })
-    })?)
+    writer::write(path, Format::Jsonl, ids.into_iter(), rows)
+}
+
+/// Writes one row with its id.
+pub(super) fn write_row(out: &mut dyn Write, id: &str, vector: &[f32]) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *out, &NamedRow { id, vector })?;
+    out.write_all(b"\n")
 }

@@ -15,6 +15,7 @@ pub mod npy;
 mod reader;
 mod safetensors;
 mod stored;
+mod writer;
 
 use rayon::prelude::*;
 
@@ -22,11 +23,11 @@ use crate::error::{Error, RowProblem};
 
 pub use fvecs::write as write_fvecs;
 pub use jsonl::write as write_jsonl;
-pub(crate) use reader::unknown_format;
 pub use reader::{RowBlock, RowReader};
 pub use safetensors::write as write_safetensors;
 pub use stored::Dtype;
 pub(crate) use stored::StoredRows;
+pub(crate) use writer::RowWriter;
 
 /// Squared lengths below this have no reliable direction in f32.
 const SMALLEST_SQUARE: f64 = 1e-30;

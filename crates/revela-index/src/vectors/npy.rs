@@ -10,6 +10,7 @@ use revela_base::file::{FileError, write_atomic};
 
 use super::Rows;
 use super::reader::{RowBlock, RowFormat};
+use super::writer::{self, Format};
 use crate::error::Error;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -254,7 +255,12 @@ pub fn read_integers(path: &Path) -> Result<Integers, Error> {
     }
 }
 
-fn write_header(out: &mut dyn Write, descr: &str, rows: usize, columns: usize) -> std::io::Result<()> {
+pub(super) fn write_header(
+    out: &mut dyn Write,
+    descr: &str,
+    rows: u64,
+    columns: usize,
+) -> std::io::Result<()> {
     let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
     // Magic, version, length, dictionary and newline together fill a multiple of 64 bytes.
     let padding = (64 - (10 + dict.len() + 1) % 64) % 64;
@@ -271,10 +277,7 @@ fn write_header(out: &mut dyn Write, descr: &str, rows: usize, columns: usize) -
 /// # Errors
 /// [`FileError`] when the disk refuses.
 pub fn write_f32(path: &Path, rows: Rows<'_>) -> Result<(), Error> {
-    Ok(write_atomic(path, |out| {
-        write_header(out, "<f4", rows.len(), rows.dim())?;
-        out.write_all(bytemuck::cast_slice(rows.data()))
-    })?)
+    writer::write(path, Format::Npy, std::iter::empty(), rows)
 }
 
 /// Writes float16, rounding to nearest.
@@ -283,7 +286,7 @@ pub fn write_f32(path: &Path, rows: Rows<'_>) -> Result<(), Error> {
 /// [`FileError`] when the disk refuses.
 pub fn write_f16(path: &Path, rows: Rows<'_>) -> Result<(), Error> {
     Ok(write_atomic(path, |out| {
-        write_header(out, "<f2", rows.len(), rows.dim())?;
+        write_header(out, "<f2", rows.len() as u64, rows.dim())?;
         rows.data().iter().try_for_each(|&x| out.write_all(&half::f16::from_f32(x).to_le_bytes()))
     })?)
 }
@@ -294,7 +297,7 @@ pub fn write_f16(path: &Path, rows: Rows<'_>) -> Result<(), Error> {
 /// [`FileError`] when the disk refuses.
 pub fn write_integers(path: &Path, integers: &Integers) -> Result<(), Error> {
     Ok(write_atomic(path, |out| {
-        write_header(out, "<i4", integers.len(), integers.columns)?;
+        write_header(out, "<i4", integers.len() as u64, integers.columns)?;
         out.write_all(bytemuck::cast_slice(&integers.data))
     })?)
 }

@@ -1,15 +1,16 @@
 //! Safetensors with one matrix in it.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use half::bf16;
-use revela_base::file::{FileError, write_atomic};
-use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView, serialize};
+use revela_base::file::FileError;
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::Rows;
 use super::reader::{RowBlock, RowFormat};
+use super::writer::{self, Format};
 use crate::error::Error;
 
 /// Longest header that is believed; the format's own limit.
@@ -127,9 +128,17 @@ impl RowFormat for SafetensorsRows {
 /// # Errors
 /// [`FileError`] when the disk refuses.
 pub fn write(path: &Path, rows: Rows<'_>) -> Result<(), Error> {
-    let encode = |e| FileError::io("encode", path)(std::io::Error::other(e));
-    let view = TensorView::new(Dtype::F32, vec![rows.len(), rows.dim()], bytemuck::cast_slice(rows.data()))
-        .map_err(encode)?;
-    let encoded = serialize([("vectors", view)], None).map_err(encode)?;
-    Ok(write_atomic(path, |out| out.write_all(&encoded))?)
+    writer::write(path, Format::Safetensors, std::iter::empty(), rows)
+}
+
+/// Writes what stands before the numbers: the length of a JSON text, and the text, padded to 8 bytes. The
+/// crate writes only tensors that are whole in memory.
+pub(super) fn write_header(out: &mut dyn Write, rows: u64, dim: usize) -> std::io::Result<()> {
+    let end = rows * dim as u64 * 4;
+    let mut json =
+        format!(r#"{{"vectors":{{"dtype":"F32","shape":[{rows},{dim}],"data_offsets":[0,{end}]}}}}"#);
+    let padding = json.len().next_multiple_of(8) - json.len();
+    json.push_str(&" ".repeat(padding));
+    out.write_all(&(json.len() as u64).to_le_bytes())?;
+    out.write_all(json.as_bytes())
 }

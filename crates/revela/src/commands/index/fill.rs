@@ -1,21 +1,26 @@
 //! `revela index build` and `revela index add`.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use revela_base::embed::Embedder;
 use revela_base::seed::Seed;
 use revela_index::bm25::Analyser;
+use revela_index::payload::Payload;
 use revela_index::vectors::{Dtype, RowReader};
 use revela_index::{
-    Coding, CollectionBuilder, CollectionWriter, Duplicates, GraphOptions, InsertOrder, Metric, Passage,
-    Structure, VectorOptions,
+    Coding, CollectionBuilder, CollectionWriter, Duplicates, Entry, GraphOptions, InsertOrder, Metric,
+    Passage, Structure, VectorOptions,
 };
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
 use revela_text::{ChunkReader, Documents, SourceConfig, SourceKind, TextError};
+use serde::Deserialize;
 
 use super::super::data::parse_analyser;
 use super::super::say;
@@ -43,6 +48,9 @@ struct Company {
     /// An id per line for --vectors [default: those in the file, or row numbers]
     #[arg(long, requires = "vectors")]
     ids: Option<PathBuf>,
+    /// JSON lines of `_id` and `metadata`, an object of fields for filters; --input's own file, where it has them
+    #[arg(long, conflicts_with = "vectors")]
+    payloads: Option<PathBuf>,
     /// The folder of the encoder that embeds passages [default: none, and no vectors]
     #[arg(long, conflicts_with = "vectors")]
     encoder: Option<PathBuf>,
@@ -153,10 +161,41 @@ impl Company {
         self.ids.as_deref().map(read_ids).transpose()
     }
 
+    /// Passages with the payloads that belong to them.
+    fn with_payloads(&self, passages: Passages) -> Result<impl Iterator<Item = Result<Entry, TextError>>> {
+        let mut payloads = self.payloads.as_deref().map(read_payloads).transpose()?.unwrap_or_default();
+        Ok(passages.stream.map(move |passage| {
+            let passage = passage?;
+            let payload = payloads.remove(&passage.id).unwrap_or_default();
+            Ok(Entry { passage, payload })
+        }))
+    }
+
     fn encoder(&self) -> Result<Option<Encoder>> {
         let Some(dir) = &self.encoder else { return Ok(None) };
         Ok(Some(Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?))
     }
+}
+
+/// Payloads by the id of their passage.
+fn read_payloads(path: &Path) -> Result<HashMap<String, Payload>> {
+    let opened = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut payloads = HashMap::new();
+    for (number, line) in (1..).zip(BufReader::new(opened).lines()) {
+        let place = || format!("{}:{number}: a line needs _id and metadata", path.display());
+        let line: PayloadLine = serde_json::from_str(&line.with_context(place)?).with_context(place)?;
+        payloads.insert(line.id, line.metadata);
+    }
+    Ok(payloads)
+}
+
+/// Other fields, such as those of a whole document, are passed over.
+#[derive(Deserialize)]
+struct PayloadLine {
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(default)]
+    metadata: Payload,
 }
 
 impl VectorFlags {
@@ -177,12 +216,12 @@ pub(crate) fn build(args: &Build, context: &Context) -> Result<()> {
     let (progress, interrupt) = (&context.progress, &context.interrupt);
     let built = match args.source.passages()? {
         Some(passages) => {
-            if let Some(chunker) = passages.chunker {
+            if let Some(chunker) = passages.chunker.clone() {
                 builder = builder.chunker(chunker);
             }
             let encoder = args.company.encoder()?;
             let embedder = encoder.as_ref().map(|encoder| encoder as &dyn Embedder);
-            builder.build(passages.stream, embedder, progress, interrupt)?
+            builder.build(args.company.with_payloads(passages)?, embedder, progress, interrupt)?
         }
         None => {
             let ids = args.company.ids()?;
@@ -200,7 +239,8 @@ pub(crate) fn add(args: &Add, context: &Context) -> Result<()> {
         Some(passages) => {
             let encoder = args.company.encoder()?;
             let embedder = encoder.as_ref().map(|encoder| encoder as &dyn Embedder);
-            writer.add(passages.stream, embedder, args.duplicates, progress, interrupt)?;
+            let entries = args.company.with_payloads(passages)?;
+            writer.add(entries, embedder, args.duplicates, progress, interrupt)?;
         }
         None => {
             let (mut rows, ids) = (args.source.rows()?, args.company.ids()?);

@@ -6,17 +6,20 @@
 use std::fs;
 use std::path::Path;
 
-use revela_base::checksum::{Checksum, Fingerprint};
-use revela_base::file::{FileError, write_atomic};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::checksum::{Checksum, Fingerprint};
+use crate::file::{FileError, check_version, write_atomic};
+
 /// Name and version of a format; older versions than the current one are not read yet.
-#[derive(Clone, Copy)]
-pub(crate) struct Format {
-    pub(crate) name: &'static str,
-    pub(crate) version: u32,
+#[derive(Debug, Clone, Copy)]
+pub struct Format {
+    /// What the file says it is.
+    pub name: &'static str,
+    /// The version that is written, and the only one that is read.
+    pub version: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,7 +47,10 @@ fn checksum(format: &str, version: u32, mut body: Value) -> Checksum {
 }
 
 /// Writes a document; it appears under its name when it is whole.
-pub(crate) fn write<T: Serialize + DeserializeOwned>(
+///
+/// # Errors
+/// A file system error, or a document that JSON cannot hold, such as one with NaN.
+pub fn write<T: Serialize + DeserializeOwned>(
     path: &Path,
     format: Format,
     body: &T,
@@ -61,7 +67,10 @@ pub(crate) fn write<T: Serialize + DeserializeOwned>(
 }
 
 /// Reads a document after checking format, version and checksum.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, format: Format) -> Result<T, FileError> {
+///
+/// # Errors
+/// [`FileError`] for a file that cannot be read, is of another format or version, or is damaged.
+pub fn read<T: DeserializeOwned>(path: &Path, format: Format) -> Result<T, FileError> {
     let bytes = fs::read(path).map_err(FileError::io("read", path))?;
     let not_ours = |detail: String| FileError::Format {
         path: path.to_owned(),
@@ -74,14 +83,8 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, format: Format) -> Result<T
         return Err(not_ours(format!("it says that it is {found}")));
     }
     let version = value.get("version").and_then(Value::as_u64).unwrap_or(0);
-    if version != u64::from(format.version) {
-        return Err(FileError::Version {
-            path: path.to_owned(),
-            format: format.name.to_owned(),
-            found: u32::try_from(version).unwrap_or(u32::MAX),
-            supported: format!("version {}", format.version),
-        });
-    }
+    let version = u32::try_from(version).unwrap_or(u32::MAX);
+    check_version(path, format.name, version, format.version..=format.version)?;
     let seal: Seal = serde_json::from_slice(&bytes).map_err(|e| FileError::corrupt(path, e.to_string()))?;
     if let Some(fields) = value.as_object_mut() {
         fields.retain(|name, _| !["format", "version", "blake3"].contains(&name.as_str()));
