@@ -6,6 +6,7 @@ mod eval;
 mod index;
 pub(crate) mod model;
 mod search;
+mod serve;
 mod train;
 
 use anyhow::Result;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Index(index::Index),
     /// Search a collection.
     Search(search::Search),
+    Serve(Box<serve::Serve>),
     Eval(eval::Eval),
 }
 
@@ -41,6 +43,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Train(command) => train::run(*command, context),
         Command::Index(command) => index::run(command, context),
         Command::Search(command) => search::run(command, context),
+        Command::Serve(command) => serve::run(&command, context),
         Command::Eval(command) => eval::run(command, context),
     }
 }
