@@ -59,8 +59,9 @@ enum Mode {
 }
 
 const WORDS: [&str; 24] = [
-    "read", "file", "buffer", "line", "parse", "header", "socket", "listen", "thread", "queue", "sort", "hash",
-    "map", "string", "number", "error", "message", "stream", "write", "page", "index", "search", "token", "cache",
+    "read", "file", "buffer", "line", "parse", "header", "socket", "listen", "thread", "queue", "sort",
+    "hash", "map", "string", "number", "error", "message", "stream", "write", "page", "index", "search",
+    "token", "cache",
 ];
 
 /// Numbers that look random and are always the same.

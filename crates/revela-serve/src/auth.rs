@@ -136,7 +136,10 @@ impl Gate {
 
     fn check_write(&self, key: Option<&Key>) -> Result<(), ApiError> {
         if key.is_some_and(|key| key.config.access != Access::ReadWrite) {
-            return Err(ApiError::new(Code::Forbidden, "this key may only read; use one with access read-write"));
+            return Err(ApiError::new(
+                Code::Forbidden,
+                "this key may only read; use one with access read-write",
+            ));
         }
         if self.access != Access::ReadWrite {
             let message = "this server only reads; start it with --writable to change collections";

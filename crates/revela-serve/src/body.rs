@@ -69,7 +69,8 @@ async fn read(request: Request, limit: usize) -> Result<axum::body::Bytes, ApiEr
 
 /// Parses JSON; nesting of more than 128 levels is an error of the parser's.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| ApiError::invalid(format!("the body cannot be used: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::invalid(format!("the body cannot be used: {error}")))
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {

@@ -52,8 +52,8 @@ mod writer;
 
 pub use auth::NewKey;
 pub use config::{
-    Access, Batching, CollectionConfig, Config, Cors, Dimensions, EmbeddingsConfig, Joining, KeyConfig, Limits,
-    LogConfig, LogFormat, LogLevel, MetricsAccess, SearchConfig, TlsConfig, Writing,
+    Access, Batching, CollectionConfig, Config, Cors, Dimensions, EmbeddingsConfig, Joining, KeyConfig,
+    Limits, LogConfig, LogFormat, LogLevel, MetricsAccess, SearchConfig, TlsConfig, Writing,
 };
 pub use encoder::TextEncoder;
 pub use error::ServeError;

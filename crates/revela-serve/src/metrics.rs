@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Upper bounds of latency buckets, in seconds.
-const SECONDS: [f64; 13] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Upper bounds of buckets of sizes.
 const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 2048.0, 8192.0];
 
@@ -217,7 +216,9 @@ impl Metrics {
     /// Everything in Prometheus' text form; `gauges` are (name with labels, value).
     pub(crate) fn text(&self, gauges: &[(String, f64)]) -> String {
         let mut out = String::new();
-        out.push_str("# HELP revela_requests_total Requests answered.\n# TYPE revela_requests_total counter\n");
+        out.push_str(
+            "# HELP revela_requests_total Requests answered.\n# TYPE revela_requests_total counter\n",
+        );
         for ((method, route, status), count) in lock(&self.requests).iter() {
             let labels = format!("method=\"{method}\",route=\"{route}\",status=\"{status}\"");
             let _ = writeln!(out, "revela_requests_total{{{labels}}} {count}");
@@ -227,7 +228,9 @@ impl Metrics {
         for (route, histogram) in lock(&self.latencies).iter() {
             histogram.write(&mut out, "revela_request_seconds", &format!("route=\"{route}\""));
         }
-        out.push_str("# HELP revela_stage_seconds Time in each stage.\n# TYPE revela_stage_seconds histogram\n");
+        out.push_str(
+            "# HELP revela_stage_seconds Time in each stage.\n# TYPE revela_stage_seconds histogram\n",
+        );
         for (stage, histogram) in lock(&self.stages).iter() {
             histogram.write(&mut out, "revela_stage_seconds", &format!("stage=\"{}\"", stage.name()));
         }
@@ -243,7 +246,8 @@ impl Metrics {
             }
             let _ = writeln!(out, "{name} {}", count.load(Ordering::Relaxed));
         }
-        let lasting = [("revela_connections", &self.connections), ("revela_requests_in_flight", &self.in_flight)];
+        let lasting =
+            [("revela_connections", &self.connections), ("revela_requests_in_flight", &self.in_flight)];
         let lasting = lasting.map(|(name, gauge)| (name.to_owned(), gauge.load(Ordering::Relaxed) as f64));
         for (name, value) in lasting.iter().chain(gauges) {
             let base = name.split('{').next().unwrap_or(name);

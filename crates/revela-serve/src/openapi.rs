@@ -83,7 +83,11 @@ fn members(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
 fn render_operation(api: &Value, path: &str, method: &str, operation: &Value) -> Markup {
     let text = |key: &str| operation.get(key).and_then(Value::as_str).unwrap_or_default();
     let request = operation.pointer("/requestBody/content/application~1json/schema");
-    let open = operation.get("security").or(api.get("security")).and_then(Value::as_array).is_some_and(Vec::is_empty);
+    let open = operation
+        .get("security")
+        .or(api.get("security"))
+        .and_then(Value::as_array)
+        .is_some_and(Vec::is_empty);
     html! {
         section {
             h2 { span class="method" { (method.to_uppercase()) } " " code { (path) } }

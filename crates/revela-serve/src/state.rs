@@ -105,7 +105,8 @@ impl App {
 
     /// What is loaded; an answer of 503 until then and from the end on.
     pub(crate) fn services(&self) -> Result<&Services, ApiError> {
-        let loading = || ApiError::unavailable("collections and encoder are being loaded; ask again in a moment");
+        let loading =
+            || ApiError::unavailable("collections and encoder are being loaded; ask again in a moment");
         self.services.get().ok_or_else(loading)
     }
 
@@ -172,7 +173,8 @@ impl App {
             for served in &services.collections {
                 let name = served.live.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
                 let passages = served.live.now().collection().len();
-                gauges.push((format!("revela_collection_passages{{collection=\"{name}\"}}"), passages as f64));
+                gauges
+                    .push((format!("revela_collection_passages{{collection=\"{name}\"}}"), passages as f64));
             }
         }
         gauges.extend(resident_bytes().map(|bytes| ("process_resident_memory_bytes".to_owned(), bytes)));

@@ -20,7 +20,8 @@ pub(crate) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, ServeError> {
     if chain.is_empty() {
         return Err(wrong(&config.certificate, "it holds no certificate in PEM".to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_file(&config.key).map_err(|error| wrong(&config.key, error.to_string()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&config.key).map_err(|error| wrong(&config.key, error.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

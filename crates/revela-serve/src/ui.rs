@@ -18,11 +18,8 @@ struct File {
     text: &'static str,
 }
 
-const INDEX: File = File {
-    name: "index.html",
-    kind: "text/html; charset=utf-8",
-    text: include_str!("../ui/index.html"),
-};
+const INDEX: File =
+    File { name: "index.html", kind: "text/html; charset=utf-8", text: include_str!("../ui/index.html") };
 
 const FILES: [File; 2] = [
     File { name: "app.js", kind: "text/javascript; charset=utf-8", text: include_str!("../ui/app.js") },

@@ -25,8 +25,14 @@ fn searches_give_what_the_library_gives() {
         let expected = searcher.search(&Query::text(text).k(4).mode(mode)).unwrap();
         assert_eq!(ids(&answer), expected.iter().map(|hit| hit.id.as_str()).collect::<Vec<_>>(), "{name}");
         for (hit, expected) in answer["hits"].as_array().unwrap().iter().zip(&expected) {
-            assert_eq!((hit["score"].as_f64().unwrap() as f32, &hit["text"]), (expected.score, &json!(expected.text)));
-            assert_eq!((hit["rank"].as_u64().unwrap() as usize, &hit["snippet"]), (expected.rank, &Value::Null));
+            assert_eq!(
+                (hit["score"].as_f64().unwrap() as f32, &hit["text"]),
+                (expected.score, &json!(expected.text))
+            );
+            assert_eq!(
+                (hit["rank"].as_u64().unwrap() as usize, &hit["snippet"]),
+                (expected.rank, &Value::Null)
+            );
         }
         assert_eq!(answer["mode"], if name == "auto" { "hybrid" } else { name });
         assert_eq!(answer["collection"], "wiki");
@@ -43,7 +49,8 @@ fn vectors_filters_fusions_and_snippets() {
     let search = |body: Value| server.post("/v1/search", &body).fine();
     let by_vector = search(json!({"vector": vector, "k": 1, "exact": true}));
     assert_eq!((ids(&by_vector), &by_vector["mode"]), (vec!["net/socket#0"], &json!("dense")));
-    let prefix = search(json!({"query": "lease", "mode": "hybrid", "filter": {"prefix": "net/"}, "ef_search": 20}));
+    let prefix =
+        search(json!({"query": "lease", "mode": "hybrid", "filter": {"prefix": "net/"}, "ef_search": 20}));
     assert_eq!(ids(&prefix).len(), 2);
     let few = search(json!({"query": "lease", "mode": "dense", "filter": {"ids": ["plain", "absent"]}}));
     assert_eq!(ids(&few), ["plain"]);
@@ -111,7 +118,11 @@ fn several_collections_have_their_own_ways() {
     assert_eq!((&facts[2]["modes"], &facts[2]["dimension"]), (&json!(["bm25"]), &json!(8)));
     let search = |body: Value| server.post("/v1/search", &body);
     assert_eq!(search(json!({"collection": "words", "query": "lease"})).fine()["mode"], "bm25");
-    search(json!({"collection": "words", "query": "a", "mode": "dense"})).fails(422, "unsupported", "no vectors");
+    search(json!({"collection": "words", "query": "a", "mode": "dense"})).fails(
+        422,
+        "unsupported",
+        "no vectors",
+    );
     let other = json!({"collection": "other", "query": "a", "mode": "hybrid"});
     search(other).fails(422, "unsupported", "not embedded by");
     let vector = vec![0.5; 8];
@@ -146,7 +157,11 @@ fn searches_that_make_no_sense_are_refused() {
     let nowhere = json!({"query": "a", "collection": "secret"});
     server.post("/v1/search", &nowhere).fails(404, "not_found", "wiki");
     let many: Vec<String> = (0..10_001).map(|id| id.to_string()).collect();
-    server.post("/v1/search", &json!({"query": "a", "filter": {"ids": many}})).fails(413, "too_large", "filter");
+    server.post("/v1/search", &json!({"query": "a", "filter": {"ids": many}})).fails(
+        413,
+        "too_large",
+        "filter",
+    );
 }
 
 #[test]
@@ -256,7 +271,10 @@ fn models_are_listed() {
     let server = Running::start(|config| config.embeddings.name = Some("bytes".into()));
     let list = server.get("/v1/models").fine();
     let model = &list["data"][0];
-    assert_eq!((&list["object"], &model["id"], &model["object"]), (&json!("list"), &json!("bytes"), &json!("model")));
+    assert_eq!(
+        (&list["object"], &model["id"], &model["object"]),
+        (&json!("list"), &json!("bytes"), &json!("model"))
+    );
     assert_eq!((&model["dimension"], &model["max_tokens"]), (&json!(64), &json!(512)));
     assert_eq!(server.get("/v1/models/bytes").fine(), *model);
     server.get("/v1/models/gpt").fails(404, "not_found", "bytes");
@@ -270,7 +288,10 @@ fn without_an_encoder_there_are_words_and_vectors() {
     server.post("/v1/search", &dense).fails(422, "unsupported", "this server has none");
     let vector = vec![0.1; DIMENSION];
     assert_eq!(server.post("/v1/search", &json!({"vector": vector})).fine()["mode"], "dense");
-    assert_eq!(server.post("/v1/search", &json!({"vector": vector, "query": "lease"})).fine()["mode"], "hybrid");
+    assert_eq!(
+        server.post("/v1/search", &json!({"vector": vector, "query": "lease"})).fine()["mode"],
+        "hybrid"
+    );
     assert_eq!(server.get("/v1/models").fine()["data"], json!([]));
     let embed = json!({"model": "m", "input": "a"});
     server.post("/v1/embeddings", &embed).fails(422, "unsupported", "--encoder");

@@ -96,7 +96,7 @@ fn bodies_that_are_not_what_they_say() {
     send(&deep).fails(400, "invalid_request", "");
     let deep = [b"{\"model\":\"encoder\",\"input\":\"a\",\"x\":".to_vec(), vec![b'['; 100_000]].concat();
     let headers = [("content-type", "application/json")];
-    server.send("POST", "/v1/embeddings", &headers, &deep).fails(400, "invalid_request", "recursion");
+    server.send("POST", "/v1/embeddings", &headers, &deep).fails(400, "invalid_request", "cannot be used");
     send(b"{\"query\": \"\\ud800\"}").fails(400, "invalid_request", "");
     send(b"{\"vector\": [1e999]}").fails(400, "invalid_request", "");
     serves(&server);
@@ -143,7 +143,11 @@ fn floods_of_headers_are_refused() {
 #[test]
 fn what_is_not_http_gets_no_further() {
     let server = Running::start(|_| {});
-    for rubbish in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"SSH-2.0-x\r\n\r\n", b"\r\n\r\n\r\n\r\n\0\0\0"] {
+    for rubbish in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"SSH-2.0-x\r\n\r\n",
+        b"\r\n\r\n\r\n\r\n\0\0\0",
+    ] {
         let mut stream = server.connect();
         stream.write_all(rubbish).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();

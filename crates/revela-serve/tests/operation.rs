@@ -55,7 +55,10 @@ fn keys_open_what_they_should() {
     }
     search("Bearer slow").fails(429, "rate_limited", "Retry-After");
     assert_eq!(search("Bearer reader").status, 200, "others are not slowed");
-    assert_eq!((server.metric("revela_keys_refused_total"), server.metric("revela_rate_limited_total")), (4.0, 1.0));
+    assert_eq!(
+        (server.metric("revela_keys_refused_total"), server.metric("revela_rate_limited_total")),
+        (4.0, 1.0)
+    );
 }
 
 #[test]
@@ -101,7 +104,10 @@ fn other_origins_are_let_in_by_name() {
     let other = ask("OPTIONS", "https://elsewhere.example.org");
     assert_eq!((other.status, other.header("access-control-allow-origin")), (405, None));
     let plain = server.send("GET", "/healthz", &[("origin", origin)], b"");
-    assert_eq!((plain.header("access-control-allow-origin"), plain.header("vary")), (Some(origin), Some("origin")));
+    assert_eq!(
+        (plain.header("access-control-allow-origin"), plain.header("vary")),
+        (Some(origin), Some("origin"))
+    );
     let closed = Running::start(|_| {});
     let answer = closed.send("GET", "/healthz", &[("origin", origin)], b"");
     assert_eq!(answer.header("access-control-allow-origin"), None);
@@ -112,9 +118,22 @@ fn tls_where_there_is_a_certificate() {
     let dir = tempfile::tempdir().unwrap();
     let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .arg("-keyout").arg(&key).arg("-out").arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
         .output();
     // Without the program there is nothing to make a certificate with.
     let Ok(made) = made else { return };
@@ -123,9 +142,14 @@ fn tls_where_there_is_a_certificate() {
     let server = Running::unready(|config| config.tls = tls, |_| Ok(None));
     let mut asked = Command::new("openssl")
         .args(["s_client", "-quiet", "-verify_return_error", "-servername", "localhost", "-connect"])
-        .arg(server.address.to_string()).arg("-CAfile").arg(&certificate)
-        .stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null()).spawn().unwrap();
+        .arg(server.address.to_string())
+        .arg("-CAfile")
+        .arg(&certificate)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     asked.stdin.as_mut().unwrap().write_all(request).unwrap();
     let answer = Answer::read(asked.stdout.take().unwrap());
@@ -150,10 +174,13 @@ fn one_collection() -> revela_serve::Config {
 #[test]
 fn it_is_ready_once_everything_is_loaded() {
     let (release, held) = mpsc::channel::<()>();
-    let server = Running::unready(|_| {}, move |_| {
-        held.recv()?;
-        Ok(Some(ByteEncoder::new()))
-    });
+    let server = Running::unready(
+        |_| {},
+        move |_| {
+            held.recv()?;
+            Ok(Some(ByteEncoder::new()))
+        },
+    );
     assert_eq!(server.get("/healthz").status, 200);
     server.get("/readyz").fails(503, "unavailable", "loaded");
     for path in ["/v1/collections", "/v1/models", "/v1/documents/a"] {
@@ -183,7 +210,8 @@ fn overload_is_refused_at_once_and_the_gone_cost_nothing() {
     let ask = || {
         let mut stream = server.connect();
         let text = body.to_string();
-        let head = "POST /v1/search HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n";
+        let head =
+            "POST /v1/search HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n";
         stream.write_all(format!("{head}content-length: {}\r\n\r\n{text}", text.len()).as_bytes()).unwrap();
         stream
     };
@@ -272,7 +300,8 @@ fn what_is_deleted_or_damaged_on_disk_is_served_on() {
     std::thread::sleep(std::time::Duration::from_millis(100));
     std::fs::remove_dir_all(server.path("wiki")).unwrap();
     server.until("the loss is noticed", |server| server.metric(failed) == 2.0);
-    let dense = server.post("/v1/search", &json!({"query": TEXTS[3].1, "mode": "hybrid", "snippet": {}})).fine();
+    let dense =
+        server.post("/v1/search", &json!({"query": TEXTS[3].1, "mode": "hybrid", "snippet": {}})).fine();
     assert_eq!(dense["hits"][0]["id"], "net/socket#0");
     assert_eq!(server.get("/v1/documents/plain").status, 200);
     assert_eq!(server.get("/readyz").status, 200);
@@ -284,7 +313,8 @@ fn the_end_waits_for_what_is_in_flight() {
     let server = Running::with_encoder(Some(encoder), |_| {});
     let idle = server.connect();
     let mut stream = server.connect();
-    let request = "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n";
+    let request =
+        "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n";
     stream.write_all(format!("{request}{{\"query\":\"lease\"}}").as_bytes()).unwrap();
     server.until("it is in flight", |server| server.metric("revela_requests_in_flight") == 2.0);
     let mut kept = server.connect();

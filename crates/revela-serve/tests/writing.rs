@@ -15,7 +15,8 @@ fn writable(config: &mut Config) {
 }
 
 fn add(server: &Running, ids: &[&str], more: Value) -> common::Answer {
-    let documents: Vec<_> = ids.iter().map(|id| json!({"id": id, "text": format!("word{id} of zebras")})).collect();
+    let documents: Vec<_> =
+        ids.iter().map(|id| json!({"id": id, "text": format!("word{id} of zebras")})).collect();
     let mut body = json!({"documents": documents});
     more.as_object().unwrap().iter().for_each(|(key, value)| body[key] = value.clone());
     server.post("/v1/documents", &body)
@@ -26,7 +27,8 @@ fn what_is_added_is_found_at_once_and_stays() {
     let server = Running::start(writable);
     assert_eq!(add(&server, &["a", "b"], json!({})).fine(), json!({"added": 2, "replaced": 0}));
     for mode in ["bm25", "dense", "hybrid"] {
-        let answer = server.post("/v1/search", &json!({"query": "wordb zebras", "k": 1, "mode": mode})).fine();
+        let answer =
+            server.post("/v1/search", &json!({"query": "wordb zebras", "k": 1, "mode": mode})).fine();
         assert_eq!(answer["hits"][0]["id"], "b", "{mode}");
     }
     let again = json!({"documents": [{"id": "b", "title": "T", "text": "new"}, {"id": "c", "text": "new"}]});

@@ -87,7 +87,9 @@ fn it_embeds_and_searches_as_the_program_does() {
     place.code("code", 12);
     place.succeed("data chunk --input code --out chunks.jsonl --size 40");
     place.succeed("data group --chunks chunks.jsonl --out groups.jsonl --group-size 4");
-    place.succeed("model new --chunks chunks.jsonl --out lm --vocabulary 600 --hidden 32 --layers 1 --heads 2");
+    place.succeed(
+        "model new --chunks chunks.jsonl --out lm --vocabulary 600 --hidden 32 --layers 1 --heads 2",
+    );
     let train = "train --groups groups.jsonl --lm lm --retriever-start lm --pooling mean --tau 0.1";
     place.succeed(&format!("{train} --out run --steps 2"));
     place.succeed("index build --chunks chunks.jsonl --encoder run/best --out wiki");
@@ -100,9 +102,12 @@ fn it_embeds_and_searches_as_the_program_does() {
         let asked = json!({"model": "tiny", "input": texts, "input_type": name});
         let answer = serving.post("/v1/embeddings", &asked);
         let rows = answer["data"].as_array().unwrap().iter();
-        let found: Vec<f64> = rows.flat_map(|row| row["embedding"].as_array().unwrap()).map(|x| x.as_f64().unwrap()).collect();
+        let found: Vec<f64> =
+            rows.flat_map(|row| row["embedding"].as_array().unwrap()).map(|x| x.as_f64().unwrap()).collect();
         assert_eq!(found.len(), expected.len());
-        assert!(found.iter().zip(&expected).all(|(found, expected)| (found - f64::from(*expected)).abs() < 1e-5));
+        assert!(
+            found.iter().zip(&expected).all(|(found, expected)| (found - f64::from(*expected)).abs() < 1e-5)
+        );
         let count = |text: &&str| encoder.contract.encode(&encoder.tokenizer, kind, text).unwrap().len();
         assert_eq!(answer["usage"]["prompt_tokens"], texts.iter().map(count).sum::<usize>());
     }
@@ -181,7 +186,10 @@ fn settings_come_from_file_environment_and_flags() {
     let key = key.rsplit(' ').next().unwrap();
     let snippet = snippet.split_once("\n\n").unwrap().1;
     assert!(!snippet.contains(key), "the file holds no key");
-    place.write("serve.toml", format!("[[collections]]\nname = \"w\"\npath = \"words\"\n[log]\nlevel = \"error\"\n{snippet}"));
+    place.write(
+        "serve.toml",
+        format!("[[collections]]\nname = \"w\"\npath = \"words\"\n[log]\nlevel = \"error\"\n{snippet}"),
+    );
     let mut command = place.command("serve --listen 127.0.0.1:0 --log-format json --log-level info");
     command.env("REVELA_CONFIG", "serve.toml").stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

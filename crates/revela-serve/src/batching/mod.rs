@@ -191,10 +191,8 @@ impl Shared {
     fn embed_patiently(&self, counted: Counted) -> Answer {
         let mut lanes = lock(&self.lanes);
         while lanes.lane(counted.kind).texts > 0 && !self.ending.load(Ordering::Acquire) {
-            let (again, _) = self
-                .room
-                .wait_timeout(lanes, LOOK_AGAIN)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let (again, _) =
+                self.room.wait_timeout(lanes, LOOK_AGAIN).unwrap_or_else(std::sync::PoisonError::into_inner);
             lanes = again;
         }
         let (reply, answer) = oneshot::channel();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use revela_base::checksum::Checksum;
-use revela_index::bm25::Analyser;
 use revela_index::Metric;
+use revela_index::bm25::Analyser;
 use serde::Serialize;
 
 use crate::body::Json;

@@ -84,7 +84,11 @@ fn named<'a>(app: &'a App, id: IdOf, which: WhichOf) -> Result<(String, &'a Serv
 }
 
 /// `GET /v1/documents/{id}`.
-pub(crate) async fn show(State(app): State<Arc<App>>, id: IdOf, which: WhichOf) -> Result<Response, ApiError> {
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    id: IdOf,
+    which: WhichOf,
+) -> Result<Response, ApiError> {
     let (id, served) = named(&app, id, which)?;
     let opened = served.live.now();
     let look_up = move || -> Result<_, ApiError> {

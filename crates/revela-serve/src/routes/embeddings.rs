@@ -136,9 +136,9 @@ fn settle_model(app: &App, model: &Model, request: &EmbeddingsRequest) -> Result
         return Err(no_model(model));
     }
     match (request.input_type, suffix) {
-        (Some(one), Some(other)) if one != other => {
-            Err(ApiError::invalid("input_type and the model's suffix contradict each other; send one of them"))
-        }
+        (Some(one), Some(other)) if one != other => Err(ApiError::invalid(
+            "input_type and the model's suffix contradict each other; send one of them",
+        )),
         (kind, suffix) => Ok(kind.or(suffix).unwrap_or(InputType::Passage).into()),
     }
 }
@@ -164,7 +164,8 @@ fn settle_dimensions(app: &App, model: &Model, asked: Option<usize>) -> Result<u
 fn texts(model: &Model, input: Input) -> Result<Vec<String>, ApiError> {
     let encoder = model.batcher.encoder();
     let decode = |(number, ids): (usize, Vec<u32>)| {
-        let unknown = |_| ApiError::invalid("it holds an id that the model's tokenizer does not have; send text");
+        let unknown =
+            |_| ApiError::invalid("it holds an id that the model's tokenizer does not have; send text");
         encoder.decode(&ids).map_err(|error| unknown(error).within("input", number))
     };
     match input {

@@ -247,7 +247,9 @@ fn check_limits(app: &App, request: &SearchRequest) -> Result<(), ApiError> {
     let limits = &app.config.limits;
     let within = |name: &str, value: usize, most: usize| match value {
         0 => Err(ApiError::invalid(format!("{name} must be at least 1"))),
-        value if value > most => Err(ApiError::invalid(format!("{name} is {value}; at most {most} is allowed"))),
+        value if value > most => {
+            Err(ApiError::invalid(format!("{name} is {value}; at most {most} is allowed")))
+        }
         _ => Ok(()),
     };
     within("k", request.k, limits.k)?;
@@ -282,9 +284,9 @@ impl Planned {
             (_, Embeddable::Yes) => Ok(Some(text)),
             (Mode::Auto, _) => Ok(None),
             (_, Embeddable::NoVectors) => lacking("has no vectors; ask for mode bm25"),
-            (_, Embeddable::NoEncoder) => {
-                lacking("needs an encoder for texts, and this server has none; send a vector, or ask for bm25")
-            }
+            (_, Embeddable::NoEncoder) => lacking(
+                "needs an encoder for texts, and this server has none; send a vector, or ask for bm25",
+            ),
             (_, Embeddable::OtherEncoder) => {
                 lacking("was not embedded by this server's encoder; send a vector, or ask for mode bm25")
             }
@@ -314,15 +316,22 @@ async fn run(
     let embed = began.elapsed();
     planned.iter_mut().for_each(Planned::complete);
     let asked = Instant::now();
-    let (found, search) = app.pool.run(&app.metrics, move || {
-        let began = Instant::now();
-        (search_all(&planned), began.elapsed())
-    }).await?;
+    let (found, search) = app
+        .pool
+        .run(&app.metrics, move || {
+            let began = Instant::now();
+            (search_all(&planned), began.elapsed())
+        })
+        .await?;
     let found = found?;
     app.metrics.stage(Stage::Search, search);
     stages.push((Stage::SearchWait, asked.elapsed().saturating_sub(search)));
     stages.push((Stage::Search, search));
-    let took = Took { embed_ms: millis(embed), search_ms: millis(asked.elapsed()), total_ms: millis(began.elapsed()) };
+    let took = Took {
+        embed_ms: millis(embed),
+        search_ms: millis(asked.elapsed()),
+        total_ms: millis(began.elapsed()),
+    };
     let answer = |(collection, mode, hits)| SearchAnswer { collection, mode, hits, took };
     Ok((found.into_iter().map(answer).collect(), Timings(stages)))
 }
@@ -439,7 +448,9 @@ mod tests {
         let full = full.unwrap();
         assert!(matches!(full.fusion, Some(FusionRequest::Rrf { k: 10.0 })));
         assert_eq!((full.k, full.snippet.unwrap().length, full.include_text), (10, 200, true));
-        for wrong in ["{\"quary\":\"a\"}", "{\"k\":-1}", "{\"mode\":\"best\"}", "{\"filter\":{\"id\":[]}}", "[]"] {
+        for wrong in
+            ["{\"quary\":\"a\"}", "{\"k\":-1}", "{\"mode\":\"best\"}", "{\"filter\":{\"id\":[]}}", "[]"]
+        {
             assert_eq!(parse(wrong).unwrap_err().code, Code::InvalidRequest, "{wrong}");
         }
     }

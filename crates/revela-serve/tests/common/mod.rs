@@ -95,10 +95,7 @@ impl TextEncoder for ByteEncoder {
 pub(crate) fn build(path: &Path, texts: &[(&str, &str)], encoder: Option<&dyn Embedder>) -> Collection {
     let passages = texts.iter().map(|(id, text)| Ok::<_, std::io::Error>(passage(id, text)));
     let builder = CollectionBuilder::new(path).chunker(serde_json::json!({"kind": "test"}));
-    builder
-        .duplicates(Duplicates::LastWins)
-        .build(passages, encoder, &Silent, &Interrupt::new())
-        .unwrap()
+    builder.duplicates(Duplicates::LastWins).build(passages, encoder, &Silent, &Interrupt::new()).unwrap()
 }
 
 /// A running server with its folder.
@@ -133,7 +130,8 @@ impl Running {
         build(&path, &TEXTS, Some(&HashEmbedder::new(DIMENSION)));
         let collections = vec![CollectionConfig { name: "wiki".into(), path }];
         let listen = "127.0.0.1:0".parse().unwrap();
-        let mut config = Config { listen, collections, reload_ms: 20, shutdown_seconds: 5, ..Config::default() };
+        let mut config =
+            Config { listen, collections, reload_ms: 20, shutdown_seconds: 5, ..Config::default() };
         change(&mut config);
         for collection in &mut config.collections {
             collection.path = dir.path().join(&collection.path);

@@ -74,7 +74,8 @@ impl Serve {
             None => Config::default(),
         };
         if !self.collections.is_empty() {
-            config.collections = self.collections.iter().map(|text| collection(text)).collect::<Result<_>>()?;
+            config.collections =
+                self.collections.iter().map(|text| collection(text)).collect::<Result<_>>()?;
         }
         set(&mut config.listen, self.listen);
         set(&mut config.batching.join, self.batching);
