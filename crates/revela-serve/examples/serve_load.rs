@@ -223,6 +223,7 @@ fn main() -> Result<()> {
     };
     let (served, refused) = (all(|seen| &seen.served), all(|seen| &seen.refused));
     let after = metric(&mut Client { address: load.address, stream: None }, "process_resident_memory_bytes")?;
+    let memory = [before, after].map(|bytes| (bytes / 1e6).round());
     let line = json!({
         "mode": format!("{:?}", load.mode).to_lowercase(),
         "concurrency": load.concurrency,
@@ -237,7 +238,7 @@ fn main() -> Result<()> {
         "p99_ms": quantile(&served, 0.99),
         "max_ms": quantile(&served, 1.0),
         "refused_p99_ms": quantile(&refused, 0.99),
-        "memory_mb": [before, after].map(|bytes| (bytes / 1e6).round()),
+        "memory_mb": memory,
     });
     println!("{line}");
     Ok(())

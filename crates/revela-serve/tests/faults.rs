@@ -14,6 +14,7 @@ fn serves(server: &Running) {
 }
 
 /// Whatever the server still sends on a connection, until it closes it.
+#[allow(clippy::panic)]
 fn rest(mut stream: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {

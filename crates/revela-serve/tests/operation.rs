@@ -19,7 +19,7 @@ fn key(name: &str, access: Access, rate: Option<f64>) -> KeyConfig {
     KeyConfig { name: name.into(), blake3: Checksum::of(name.as_bytes()), access, rate, burst: Some(3) }
 }
 
-fn with_key<'a>(authorization: &'a str) -> [(&'static str, &'a str); 2] {
+fn with_key(authorization: &str) -> [(&'static str, &str); 2] {
     [("authorization", authorization), ("content-type", "application/json")]
 }
 
@@ -165,6 +165,7 @@ fn tls_where_there_is_a_certificate() {
     assert!(revela_serve::Server::bind(wrong).err().unwrap().to_string().contains("key.pem"));
 }
 
+#[allow(clippy::unwrap_used)]
 fn one_collection() -> revela_serve::Config {
     let collections = vec![revela_serve::CollectionConfig { name: "a".into(), path: "a".into() }];
     let listen = "127.0.0.1:0".parse().unwrap();

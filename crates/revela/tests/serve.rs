@@ -1,5 +1,7 @@
 //! `revela serve` as a program: with a real encoder, killed in the middle of writing, and misused.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test's helpers may")]
+
 mod common;
 
 use std::collections::BTreeSet;

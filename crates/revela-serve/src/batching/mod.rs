@@ -22,7 +22,7 @@ use crate::encoder::TextEncoder;
 use crate::error::{ApiError, ServeError};
 use crate::load::{Pace, retry_after};
 use crate::metrics::{Event, Metrics, Stage, lock};
-use lanes::{Job, Lanes};
+use lanes::{Job, Lane, Lanes};
 
 /// How long a bulk writer sleeps before it looks for room again, should nobody wake it.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -190,7 +190,8 @@ impl Shared {
     /// Waits until there is room, and then for the answer.
     fn embed_patiently(&self, counted: Counted) -> Answer {
         let mut lanes = lock(&self.lanes);
-        while lanes.lane(counted.kind).texts > 0 && !self.ending.load(Ordering::Acquire) {
+        let full = |lane: &Lane| lane.texts > 0 && lane.texts + counted.texts.len() > self.settings.queue;
+        while full(lanes.lane(counted.kind)) && !self.ending.load(Ordering::Acquire) {
             let (again, _) =
                 self.room.wait_timeout(lanes, LOOK_AGAIN).unwrap_or_else(std::sync::PoisonError::into_inner);
             lanes = again;

@@ -77,7 +77,7 @@ type IdOf = Result<Path<String>, PathRejection>;
 type WhichOf = Result<Query<Which>, QueryRejection>;
 
 /// The document's id and the collection that a request names.
-fn named<'a>(app: &'a App, id: IdOf, which: WhichOf) -> Result<(String, &'a Served), ApiError> {
+fn named(app: &App, id: IdOf, which: WhichOf) -> Result<(String, &Served), ApiError> {
     let Path(id) = id.map_err(|error| ApiError::invalid(format!("the id cannot be read: {error}")))?;
     let Query(which) = which.map_err(|error| ApiError::invalid(error.to_string()))?;
     Ok((id, app.collection(which.collection.as_deref())?))

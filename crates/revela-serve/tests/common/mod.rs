@@ -1,6 +1,11 @@
 //! A server on loopback, a collection, an encoder without a model, and a client that can misbehave.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "helpers of several tests, none of which uses all")]
+#![allow(
+    dead_code,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of several tests, none of which uses all"
+)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

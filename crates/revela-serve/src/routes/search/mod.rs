@@ -1,5 +1,9 @@
 //! `/v1/search`, one query or many.
 
+mod body;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,10 +11,8 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, response::IntoResponse};
 use revela_base::embed::TextKind;
-use revela_index::bm25::Snippet;
-use revela_index::fusion::{Fusion, Normalisation};
+use revela_index::fusion::Fusion;
 use revela_index::{Effort, Filter, Hit, Mode, Query, QueryInput};
-use serde::{Deserialize, Serialize};
 
 use super::timed;
 use crate::body::Json;
@@ -19,125 +21,10 @@ use crate::error::{ApiError, Code};
 use crate::metrics::Stage;
 use crate::middleware::{Deadline, Timings};
 use crate::state::App;
-
-/// A search as it is asked for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SearchRequest {
-    collection: Option<String>,
-    query: Option<String>,
-    vector: Option<Vec<f32>>,
-    #[serde(default = "ten")]
-    k: usize,
-    #[serde(default)]
-    mode: ModeName,
-    fusion: Option<FusionRequest>,
-    ef_search: Option<usize>,
-    #[serde(default)]
-    exact: bool,
-    filter: Option<FilterRequest>,
-    snippet: Option<SnippetRequest>,
-    #[serde(default = "yes")]
-    include_text: bool,
-}
-
-fn ten() -> usize {
-    10
-}
-
-fn yes() -> bool {
-    true
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum ModeName {
-    #[default]
-    Auto,
-    Dense,
-    Bm25,
-    Hybrid,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum FusionRequest {
-    Rrf {
-        #[serde(default = "sixty")]
-        k: f32,
-    },
-    /// Scores from 0 to 1, of which the dense ones count for this share.
-    Weighted { dense: f32 },
-}
-
-fn sixty() -> f32 {
-    60.0
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum FilterRequest {
-    Ids(Vec<String>),
-    Prefix(String),
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SnippetRequest {
-    #[serde(default = "two_hundred")]
-    length: usize,
-}
-
-fn two_hundred() -> usize {
-    200
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BatchRequest {
-    searches: Vec<SearchRequest>,
-}
-
-/// A search's answer.
-#[derive(Debug, Serialize)]
-struct SearchAnswer {
-    collection: String,
-    mode: ModeName,
-    hits: Vec<HitAnswer>,
-    took: Took,
-}
-
-#[derive(Debug, Serialize)]
-struct HitAnswer {
-    rank: usize,
-    id: String,
-    score: f32,
-    title: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    snippet: Option<SnippetAnswer>,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-struct SnippetAnswer {
-    text: String,
-    /// Begin and end of each match, in Unicode code points.
-    marks: Vec<[usize; 2]>,
-}
-
-/// Milliseconds; those of a batch are of the whole batch.
-#[derive(Debug, Clone, Copy, Serialize)]
-struct Took {
-    embed_ms: f64,
-    search_ms: f64,
-    total_ms: f64,
-}
-
-#[derive(Serialize)]
-struct BatchAnswer {
-    results: Vec<SearchAnswer>,
-}
+use body::{
+    BatchAnswer, BatchRequest, FilterRequest, FusionRequest, HitAnswer, ModeName, SearchAnswer,
+    SearchRequest, SnippetAnswer, Took,
+};
 
 /// A search that was checked, with its snapshot of the collection; only the vector may be missing.
 struct Planned {
@@ -220,27 +107,6 @@ fn plan(app: &App, request: SearchRequest) -> Result<Planned, ApiError> {
         snippet: request.snippet.map(|snippet| snippet.length),
         include_text: request.include_text,
     })
-}
-
-impl FusionRequest {
-    fn fusion(self) -> Fusion {
-        match self {
-            Self::Rrf { k } => Fusion::ReciprocalRank { k },
-            Self::Weighted { .. } => Fusion::WeightedSum { normalisation: Normalisation::MinMax },
-        }
-    }
-
-    fn check(self) -> Result<(), ApiError> {
-        match self {
-            Self::Rrf { k } if !(k >= 0.0 && k.is_finite()) => {
-                Err(ApiError::invalid("fusion.rrf.k must be a number from 0 on; 60 is usual"))
-            }
-            Self::Weighted { dense } if !(dense > 0.0 && dense < 1.0) => {
-                Err(ApiError::invalid("fusion.weighted.dense must lie between 0 and 1, for example 0.5"))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 fn check_limits(app: &App, request: &SearchRequest) -> Result<(), ApiError> {
@@ -376,21 +242,12 @@ fn search_all(planned: &[Planned]) -> Result<Vec<Found>, ApiError> {
         let queries: Vec<Query> = group.iter().map(|plan| plan.query.clone()).collect();
         let hits = first.opened.searcher.search_batch(&queries)?;
         for (plan, hits) in group.iter().zip(hits) {
-            let mode = mode_name(plan.opened.searcher.settled_mode(&plan.query)?);
+            let mode = plan.opened.searcher.settled_mode(&plan.query)?.into();
             let hits = hits.into_iter().map(|hit| hit_answer(plan, hit)).collect();
             found.push((plan.name.clone(), mode, hits));
         }
     }
     Ok(found)
-}
-
-fn mode_name(mode: Mode) -> ModeName {
-    match mode {
-        Mode::Auto => ModeName::Auto,
-        Mode::Dense => ModeName::Dense,
-        Mode::Bm25 => ModeName::Bm25,
-        Mode::Hybrid(_) => ModeName::Hybrid,
-    }
 }
 
 fn hit_answer(plan: &Planned, hit: Hit) -> HitAnswer {
@@ -402,74 +259,5 @@ fn hit_answer(plan: &Planned, hit: Hit) -> HitAnswer {
         score: hit.score,
         title: hit.title,
         text: plan.include_text.then_some(hit.text),
-    }
-}
-
-impl From<Snippet> for SnippetAnswer {
-    /// Bytes become code points, in one pass over the text.
-    fn from(snippet: Snippet) -> Self {
-        let (mut marks, mut points, mut bytes) = (Vec::new(), 0, 0);
-        let mut at = |byte: usize| {
-            points += snippet.text.get(bytes..byte).map_or(0, |piece| piece.chars().count());
-            bytes = byte;
-            points
-        };
-        for range in &snippet.highlights {
-            marks.push([at(range.start), at(range.end)]);
-        }
-        Self { text: snippet.text, marks }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn marks_count_code_points() {
-        let text = "Größe 🦀 grün".to_owned();
-        let range = |piece: &str| {
-            let start = text.find(piece).unwrap();
-            start..start + piece.len()
-        };
-        let highlights = vec![range("Größe"), range("🦀"), range("grün")];
-        let answer = SnippetAnswer::from(Snippet { text: text.clone(), highlights });
-        assert_eq!(answer.marks, [[0, 5], [6, 7], [8, 12]]);
-    }
-
-    #[test]
-    fn requests_say_what_they_mean() {
-        let parse = |text: &str| crate::body::parse::<SearchRequest>(text.as_bytes());
-        let full = parse(
-            r#"{"query":"a","mode":"hybrid","fusion":{"rrf":{"k":10}},"filter":{"prefix":"x"},"snippet":{}}"#,
-        );
-        let full = full.unwrap();
-        assert!(matches!(full.fusion, Some(FusionRequest::Rrf { k: 10.0 })));
-        assert_eq!((full.k, full.snippet.unwrap().length, full.include_text), (10, 200, true));
-        for wrong in
-            ["{\"quary\":\"a\"}", "{\"k\":-1}", "{\"mode\":\"best\"}", "{\"filter\":{\"id\":[]}}", "[]"]
-        {
-            assert_eq!(parse(wrong).unwrap_err().code, Code::InvalidRequest, "{wrong}");
-        }
-    }
-
-    proptest! {
-        /// Whatever a body holds, it is understood or refused.
-        #[test]
-        fn any_body_is_understood_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = crate::body::parse::<SearchRequest>(&bytes);
-            let _ = crate::body::parse::<BatchRequest>(&bytes);
-        }
-
-        #[test]
-        fn marks_stay_within_the_text(text in "\\PC{0,40}", cut in 0usize..40) {
-            let start = text.char_indices().nth(cut).map_or(text.len(), |(at, _)| at);
-            let highlight = start..text.len();
-            let count = text.chars().count();
-            let marks = SnippetAnswer::from(Snippet { text, highlights: vec![highlight] }).marks;
-            prop_assert_eq!(marks, vec![[cut.min(count), count]]);
-        }
     }
 }

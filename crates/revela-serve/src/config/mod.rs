@@ -1,13 +1,18 @@
 //! Every setting of a server, with its default and what it may be.
 
+mod choices;
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use revela_base::checksum::Checksum;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::error::ServeError;
+pub use choices::{Access, Dimensions, Joining, LogFormat, LogLevel, MetricsAccess};
 
 /// A server's settings, as they stand in a TOML file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -55,17 +60,6 @@ pub struct CollectionConfig {
     pub name: String,
     /// The folder.
     pub path: PathBuf,
-}
-
-/// What may be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Access {
-    /// Searching and embedding.
-    #[default]
-    ReadOnly,
-    /// Adding and deleting documents too.
-    ReadWrite,
 }
 
 /// A key that clients may present. The key itself is not here, only its checksum.
@@ -125,17 +119,6 @@ pub struct Limits {
     pub connections: usize,
 }
 
-/// Whether texts are joined into batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Joining {
-    /// As many as the budget has room for.
-    #[default]
-    Budget,
-    /// Every request by itself: the plain twin, for comparison.
-    Off,
-}
-
 /// How queries wait for each other and for the encoder.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -176,17 +159,6 @@ pub struct Writing {
     pub compact_shards: usize,
 }
 
-/// What happens when a client asks for shorter vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dimensions {
-    /// It is refused: a cut vector is worth something only where the encoder was trained for it.
-    #[default]
-    Full,
-    /// Vectors are cut and scaled to length 1 again.
-    Truncate,
-}
-
 /// What `/v1/embeddings` offers.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -215,47 +187,6 @@ pub struct TlsConfig {
 pub struct Cors {
     /// Their origins, such as `https://search.example.org`.
     pub origins: Vec<String>,
-}
-
-/// Who may read `/metrics`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MetricsAccess {
-    /// Whoever connects from this machine, and whoever has a key.
-    #[default]
-    Loopback,
-    /// Everybody.
-    Open,
-    /// Whoever has a key.
-    Key,
-}
-
-/// How a line of the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// What is worth a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogLevel {
-    /// Nothing.
-    Off,
-    /// What the operator must see to.
-    Error,
-    /// What the operator should know.
-    Warn,
-    /// Every request.
-    #[default]
-    Info,
-    /// Every batch as well.
-    Debug,
 }
 
 /// What is logged and how.
@@ -419,48 +350,5 @@ impl Config {
 
     pub(crate) fn request_time(&self) -> Duration {
         Duration::from_millis(self.limits.request_ms)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Config, ServeError> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("serve.toml");
-        std::fs::write(&path, text).unwrap();
-        Config::read(&path)
-    }
-
-    #[test]
-    fn a_file_sets_what_it_names_and_paths_are_beside_it() {
-        let config = parse(
-            "listen = \"127.0.0.1:0\"\naccess = \"read-write\"\n[[collections]]\nname = \"a\"\npath = \"x/a\"\n\
-             [batching]\njoin = \"off\"\n[log]\nformat = \"json\"\n",
-        )
-        .unwrap();
-        config.check().unwrap();
-        assert!(config.collections[0].path.is_absolute() && config.collections[0].path.ends_with("x/a"));
-        assert_eq!((config.access, config.batching.join), (Access::ReadWrite, Joining::Off));
-        assert_eq!(config.batching.wait_ms, Batching::default().wait_ms);
-    }
-
-    #[test]
-    fn what_cannot_work_is_named() {
-        let says = |text: &str, part: &str| {
-            let error = parse(text).and_then(|config| config.check()).unwrap_err().to_string();
-            assert!(error.contains(part), "{text}: {error}");
-        };
-        let one = "[[collections]]\nname = \"a\"\npath = \"a\"\n";
-        says("", "collections");
-        says("lisen = 1", "lisen");
-        says(&format!("{one}{one}"), "two of the name");
-        says(&format!("{one}[limits]\nk = 0"), "limits.k");
-        says(&format!("{one}[limits]\nheader_bytes = 100"), "8192");
-        says(&format!("{one}[cors]\norigins = [\"*\"]"), "cors.origins");
-        let blake3 = Checksum::of(b"key");
-        says(&format!("{one}[[keys]]\nname = \"k\"\nblake3 = \"{blake3}\"\nrate = 0.0"), "lets nothing");
-        says(&format!("{one}[[keys]]\nname = \"k\"\nblake3 = \"abc\""), "BLAKE3");
     }
 }
