@@ -1,5 +1,7 @@
 //! Every route that reads, and every error it can answer with, over loopback.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod common;
 
 use base64::Engine;

@@ -1,5 +1,7 @@
 //! Clients that are slow, gone, many or malicious: the server answers or closes, and goes on serving others.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod common;
 
 use std::io::{ErrorKind, Read, Write};
@@ -14,7 +16,6 @@ fn serves(server: &Running) {
 }
 
 /// Whatever the server still sends on a connection, until it closes it.
-#[allow(clippy::panic)]
 fn rest(mut stream: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {

@@ -1,5 +1,7 @@
 //! Keys, rates, origins, metrics, TLS, readiness, overload, reloading, and the end.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod common;
 
 use std::io::Write;
@@ -165,7 +167,6 @@ fn tls_where_there_is_a_certificate() {
     assert!(revela_serve::Server::bind(wrong).err().unwrap().to_string().contains("key.pem"));
 }
 
-#[allow(clippy::unwrap_used)]
 fn one_collection() -> revela_serve::Config {
     let collections = vec![revela_serve::CollectionConfig { name: "a".into(), path: "a".into() }];
     let listen = "127.0.0.1:0".parse().unwrap();

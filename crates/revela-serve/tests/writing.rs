@@ -1,5 +1,7 @@
 //! Documents are added, replaced and deleted; what is acknowledged stays.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod common;
 
 use std::sync::Arc;
