@@ -53,12 +53,15 @@ pub struct Query {
     pub(crate) depth: usize,
     pub(crate) filter: Filter,
     pub(crate) effort: Effort,
+    /// What the dense and the BM25 ranking weigh when they are fused.
+    pub(crate) weights: [f32; 2],
 }
 
 impl Query {
     /// Asks for the 10 best of what `input` looks for, without a filter, in [`Mode::Auto`].
     pub fn new(input: QueryInput) -> Self {
-        Self { input, k: 10, mode: Mode::Auto, depth: 100, filter: Filter::All, effort: Effort::default() }
+        let (filter, effort, weights) = (Filter::All, Effort::default(), [1.0, 1.0]);
+        Self { input, k: 10, mode: Mode::Auto, depth: 100, filter, effort, weights }
     }
 
     /// Asks with a text.
@@ -92,6 +95,13 @@ impl Query {
         self
     }
 
+    /// What the two rankings of hybrid search weigh (1 each): positive, finite numbers.
+    #[must_use]
+    pub fn weights(mut self, dense: f32, bm25: f32) -> Self {
+        self.weights = [dense, bm25];
+        self
+    }
+
     /// How hard dense search looks for near vectors.
     #[must_use]
     pub fn effort(mut self, effort: Effort) -> Self {
@@ -103,6 +113,13 @@ impl Query {
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
+        self
+    }
+
+    /// What is looked for, instead of what was given before.
+    #[must_use]
+    pub fn input(mut self, input: QueryInput) -> Self {
+        self.input = input;
         self
     }
 

@@ -95,7 +95,7 @@ impl Searcher {
     }
 
     fn plan<'q>(&self, queries: &'q [Query]) -> Result<Vec<Plan<'q>>, Error> {
-        let modes = queries.iter().map(|query| self.settle_mode(query)).collect::<Result<Vec<_>, _>>()?;
+        let modes = queries.iter().map(|query| self.settled_mode(query)).collect::<Result<Vec<_>, _>>()?;
         let mut plans: Vec<Plan<'q>> = queries
             .iter()
             .zip(modes)
@@ -116,11 +116,18 @@ impl Searcher {
         Ok(plans)
     }
 
-    /// Decides what [`Mode::Auto`] means, and refuses what cannot be done.
-    fn settle_mode(&self, query: &Query) -> Result<Mode, Error> {
+    /// The mode in which a query will be answered: what [`Mode::Auto`] means for it, and its own otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Option`] and [`Error::Unsupported`], as [`search`](Self::search).
+    pub fn settled_mode(&self, query: &Query) -> Result<Mode, Error> {
         if query.k == 0 {
             let (option, rule) = ("k", "a query asks for at least one hit");
             return Err(Error::Option { option, value: "0".to_owned(), rule });
+        }
+        if query.weights.iter().any(|weight| !(*weight > 0.0 && weight.is_finite())) {
+            let (option, rule) = ("weights", "rankings weigh a positive number each");
+            return Err(Error::Option { option, value: format!("{:?}", query.weights), rule });
         }
         let brings_vector = !matches!(query.input, QueryInput::Text(_));
         let dense = self.collection.vectors().is_some() && (brings_vector || self.embedder.is_some());
@@ -215,7 +222,9 @@ impl Searcher {
             Mode::Bm25 => self.bm25_ranking(plan)?,
             Mode::Hybrid(fusion) => {
                 let words = self.bm25_ranking(plan)?;
-                let rankings = [&dense, &words].map(|hits| Ranking { hits, weight: 1.0 });
+                let [of_dense, of_words] = plan.query.weights;
+                let rankings = [(&dense, of_dense), (&words, of_words)];
+                let rankings = rankings.map(|(hits, weight)| Ranking { hits, weight });
                 fusion.fuse(&rankings)
             }
             Mode::Dense | Mode::Auto => dense,

@@ -79,6 +79,14 @@ impl Collection {
         Ok(Self { path: path.to_owned(), manifest: manifest.clone(), shards })
     }
 
+    /// Whether the folder still holds what was opened; a small file is read to tell.
+    ///
+    /// # Errors
+    /// [`FileError`] when there is no collection any more, or a damaged one.
+    pub fn is_current(&self) -> Result<bool, Error> {
+        Ok(Manifest::read(&self.path)? == self.manifest)
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path

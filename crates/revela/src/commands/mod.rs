@@ -6,6 +6,7 @@ mod eval;
 mod index;
 pub(crate) mod model;
 mod search;
+mod serve;
 mod shell;
 mod train;
 
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Index(index::Index),
     Search(search::Search),
+    Serve(Box<serve::Serve>),
     Eval(eval::Eval),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -43,6 +45,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Train(command) => train::run(*command, context),
         Command::Index(command) => index::run(command, context),
         Command::Search(command) => search::run(command, context),
+        Command::Serve(command) => serve::run(&command, context),
         Command::Eval(command) => eval::run(command, context),
         Command::Completions(command) => shell::completions(&command, crate::Cli::command()),
         Command::Man(command) => shell::man(&command, crate::Cli::command()),

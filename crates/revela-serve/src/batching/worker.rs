@@ -1,0 +1,125 @@
+//! The thread that owns the encoder.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use revela_base::embed::TextKind;
+
+use super::lanes::{Job, Lanes, Room, Taken};
+use super::{Embedded, Shared};
+use crate::config::Joining;
+use crate::error::ApiError;
+use crate::metrics::{Event, lock};
+
+/// Takes batch after batch until the server ends; what waits then is dropped, which its clients notice.
+pub(super) fn run(shared: &Shared) {
+    while let Some((kind, taken)) = next(shared) {
+        shared.room.notify_all();
+        for _ in 0..taken.unwanted {
+            shared.metrics.count(Event::Cancelled);
+        }
+        if taken.texts > 0 {
+            embed(shared, kind, taken);
+        }
+    }
+}
+
+/// The next batch, once there is one worth taking.
+fn next(shared: &Shared) -> Option<(TextKind, Taken)> {
+    let one_job = shared.settings.join == Joining::Off;
+    let room = Room { tokens: shared.settings.tokens, one_job };
+    let mut lanes = lock(&shared.lanes);
+    loop {
+        if shared.ending.load(Ordering::Acquire) {
+            *lanes = Lanes::default();
+            return None;
+        }
+        lanes = match lanes.turn() {
+            None => shared.work.wait(lanes).unwrap_or_else(PoisonError::into_inner),
+            Some(kind) => match still_to_wait(shared, &lanes, kind) {
+                Some(time) => wait(shared, lanes, time),
+                None => return Some((kind, lanes.take(kind, room))),
+            },
+        };
+    }
+}
+
+fn wait<'a>(shared: &Shared, lanes: MutexGuard<'a, Lanes>, time: Duration) -> MutexGuard<'a, Lanes> {
+    shared.work.wait_timeout(lanes, time).unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// How long the first of a lane may still wait for others; nothing when the batch is full or time is up.
+fn still_to_wait(shared: &Shared, lanes: &Lanes, kind: TextKind) -> Option<Duration> {
+    if shared.settings.join == Joining::Off || lanes.lane(kind).tokens >= shared.settings.tokens {
+        return None;
+    }
+    let waits = lanes.lane(kind).first_queued()?.elapsed();
+    Duration::from_millis(shared.settings.wait_ms).checked_sub(waits).filter(|time| !time.is_zero())
+}
+
+/// Embeds a batch and answers the jobs that are complete with it.
+fn embed(shared: &Shared, kind: TextKind, taken: Taken) {
+    let texts = taken.parts.iter().flat_map(|(job, range)| job.counted.texts.get(range.clone()));
+    let texts: Vec<&str> = texts.flatten().map(String::as_str).collect();
+    let began = Instant::now();
+    let result = call(shared, kind, &texts);
+    let took = began.elapsed();
+    tracing::debug!(texts = taken.texts, tokens = taken.tokens, ms = took.as_secs_f64() * 1e3, "batch");
+    match result {
+        Ok(rows) => {
+            shared.pace.measured(taken.tokens, took);
+            shared.metrics.batch(taken.texts, taken.tokens);
+            let width = shared.encoder.dimension();
+            let mut rest = rows.as_slice();
+            for (job, range) in taken.parts {
+                let (own, after) = rest.split_at_checked(range.len() * width).unwrap_or_default();
+                rest = after;
+                deliver(shared, job, own, began, took);
+            }
+        }
+        // One text must not fail the others: each request gets a batch of its own.
+        Err(_) if taken.parts.len() > 1 => {
+            for (job, range) in taken.parts {
+                let alone = Taken { texts: range.len(), parts: vec![(job, range)], ..Taken::default() };
+                embed(shared, kind, alone);
+            }
+        }
+        Err(error) => {
+            for (job, _) in taken.parts {
+                // A client that has gone needs no answer.
+                let _ = job.reply.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+/// Calls the encoder; a panic or a wrong number of vectors is an error.
+fn call(shared: &Shared, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, ApiError> {
+    let called = catch_unwind(AssertUnwindSafe(|| shared.encoder.embed(kind, texts)));
+    let rows = called.map_err(|_| ApiError::internal("the encoder panicked"))??;
+    let expected = texts.len() * shared.encoder.dimension();
+    if rows.len() != expected {
+        let detail = format!("the encoder gave {} numbers where {expected} were due", rows.len());
+        return Err(ApiError::internal(detail));
+    }
+    Ok(rows)
+}
+
+/// Adds rows to a job, and answers it or puts it back.
+fn deliver(shared: &Shared, mut job: Job, rows: &[f32], began: Instant, took: Duration) {
+    job.waited.get_or_insert(began.saturating_duration_since(job.queued));
+    job.embedded += took;
+    job.rows.extend_from_slice(rows);
+    if job.next < job.counted.texts.len() {
+        return lock(&shared.lanes).give_back(job);
+    }
+    let answer = Embedded {
+        rows: std::mem::take(&mut job.rows),
+        waited: job.waited.unwrap_or_default(),
+        embedded: job.embedded,
+    };
+    // A client that has gone needs no answer.
+    let _ = job.reply.send(Ok(answer));
+}

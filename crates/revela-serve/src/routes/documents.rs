@@ -1,0 +1,196 @@
+//! `/v1/documents`: looking at passages, adding and deleting them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use revela_index::{Collection, Duplicates, Passage};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::timed;
+use crate::body::Json;
+use crate::collection::Opened;
+use crate::error::{ApiError, Code};
+use crate::metrics::Stage;
+use crate::middleware::Timings;
+use crate::state::{App, Served};
+use crate::writer::{Change, Writer};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    collection: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: String,
+    title: String,
+    text: String,
+    collection: &'a str,
+    context: Context,
+}
+
+/// Where a passage stands in its document, as far as its id tells.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Context {
+    document: Option<String>,
+    position: Option<u32>,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+impl Context {
+    /// Chunks are named `DOCUMENT#N`; only collections that say how they were cut hold such.
+    fn of(id: &str, opened: &Opened) -> Result<Self, ApiError> {
+        let Some((document, number)) = id.rsplit_once('#') else { return Ok(Self::default()) };
+        let Ok(position) = number.parse::<u32>() else { return Ok(Self::default()) };
+        if opened.collection().chunker().is_none() || document.is_empty() {
+            return Ok(Self::default());
+        }
+        let neighbour = |position: Option<u32>| match position.map(|at| format!("{document}#{at}")) {
+            Some(id) => Ok::<_, ApiError>(exists(opened.collection(), &id)?.then_some(id)),
+            None => Ok(None),
+        };
+        Ok(Self {
+            document: Some(document.to_owned()),
+            position: Some(position),
+            previous: neighbour(position.checked_sub(1))?,
+            next: neighbour(position.checked_add(1))?,
+        })
+    }
+}
+
+fn exists(collection: &Collection, id: &str) -> Result<bool, ApiError> {
+    Ok(collection.contains(id)?)
+}
+
+fn no_document() -> ApiError {
+    ApiError::not_found("the collection holds no document of this id; ids are those that searches give")
+}
+
+type IdOf = Result<Path<String>, PathRejection>;
+type WhichOf = Result<Query<Which>, QueryRejection>;
+
+/// The document's id and the collection that a request names.
+fn named(app: &App, id: IdOf, which: WhichOf) -> Result<(String, &Served), ApiError> {
+    let Path(id) = id.map_err(|error| ApiError::invalid(format!("the id cannot be read: {error}")))?;
+    let Query(which) = which.map_err(|error| ApiError::invalid(error.to_string()))?;
+    Ok((id, app.collection(which.collection.as_deref())?))
+}
+
+/// `GET /v1/documents/{id}`.
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    id: IdOf,
+    which: WhichOf,
+) -> Result<Response, ApiError> {
+    let (id, served) = named(&app, id, which)?;
+    let opened = served.live.now();
+    let look_up = move || -> Result<_, ApiError> {
+        let Some(passage) = opened.collection().passage(&id)? else { return Ok(None) };
+        let context = Context::of(&id, &opened)?;
+        Ok(Some((passage, context)))
+    };
+    let (passage, context) = app.pool.run(&app.metrics, look_up).await??.ok_or_else(no_document)?;
+    let Passage { id, title, text } = passage;
+    Ok(Json(Shown { id, title, text, collection: &served.live.name, context }).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Addition {
+    collection: Option<String>,
+    documents: Vec<NewDocument>,
+    #[serde(default)]
+    on_duplicate: OnDuplicate,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewDocument {
+    id: String,
+    #[serde(default)]
+    title: String,
+    text: String,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum OnDuplicate {
+    #[default]
+    Replace,
+    Refuse,
+}
+
+impl Addition {
+    fn check(&self, app: &App) -> Result<(), ApiError> {
+        let limits = &app.config.limits;
+        if self.documents.is_empty() {
+            return Err(ApiError::invalid("documents is empty; send at least one"));
+        }
+        if self.documents.len() > limits.documents {
+            let message = format!("more than {} documents; send them in parts", limits.documents);
+            return Err(ApiError::new(Code::TooLarge, message));
+        }
+        let mut ids = HashSet::new();
+        for (number, document) in self.documents.iter().enumerate() {
+            let wrong = |code, message: String| Err(ApiError::new(code, message).within("document", number));
+            if document.id.is_empty() || document.id.len() > limits.query_bytes {
+                let message = format!("its id must have 1 to {} bytes", limits.query_bytes);
+                return wrong(Code::InvalidRequest, message);
+            }
+            if document.title.len() + document.text.len() > limits.text_bytes {
+                let message = format!("it has more than {} bytes; cut it into passages", limits.text_bytes);
+                return wrong(Code::TooLarge, message);
+            }
+            if !ids.insert(&document.id) {
+                return wrong(Code::InvalidRequest, "its id occurs twice in this request".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn writer(served: &Served) -> Result<&Writer, ApiError> {
+    let message = "this server only reads; start it with --writable to change collections";
+    served.writer.as_ref().ok_or_else(|| ApiError::new(Code::Forbidden, message))
+}
+
+/// `POST /v1/documents`.
+pub(crate) async fn add(
+    State(app): State<Arc<App>>,
+    Json(addition): Json<Addition>,
+) -> Result<Response, ApiError> {
+    addition.check(&app)?;
+    let writer = writer(app.collection(addition.collection.as_deref())?)?;
+    let duplicates = match addition.on_duplicate {
+        OnDuplicate::Replace => Duplicates::LastWins,
+        OnDuplicate::Refuse => Duplicates::Refuse,
+    };
+    let passages = addition.documents.into_iter();
+    let passages = passages.map(|NewDocument { id, title, text }| Passage { id, title, text }).collect();
+    let began = Instant::now();
+    let changed = writer.change(Change::Add(passages, duplicates)).await?;
+    let answer = Json(json!({ "added": changed.added, "replaced": changed.replaced }));
+    Ok(timed(Timings(vec![(Stage::Write, began.elapsed())]), answer))
+}
+
+/// `DELETE /v1/documents/{id}`.
+pub(crate) async fn remove(
+    State(app): State<Arc<App>>,
+    id: IdOf,
+    which: WhichOf,
+) -> Result<Response, ApiError> {
+    let (id, served) = named(&app, id, which)?;
+    let began = Instant::now();
+    let changed = writer(served)?.change(Change::Delete(id)).await?;
+    if changed.deleted == 0 {
+        return Err(no_document());
+    }
+    Ok(timed(Timings(vec![(Stage::Write, began.elapsed())]), Json(json!({ "deleted": true }))))
+}

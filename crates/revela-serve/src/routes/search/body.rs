@@ -1,0 +1,175 @@
+//! What searches look like on the wire.
+
+use revela_index::Mode;
+use revela_index::bm25::Snippet;
+use revela_index::fusion::{Fusion, Normalisation};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ApiError;
+
+/// A search as it is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchRequest {
+    pub(super) collection: Option<String>,
+    pub(super) query: Option<String>,
+    pub(super) vector: Option<Vec<f32>>,
+    #[serde(default = "ten")]
+    pub(super) k: usize,
+    #[serde(default)]
+    pub(super) mode: ModeName,
+    pub(super) fusion: Option<FusionRequest>,
+    pub(super) ef_search: Option<usize>,
+    #[serde(default)]
+    pub(super) exact: bool,
+    pub(super) filter: Option<FilterRequest>,
+    pub(super) snippet: Option<SnippetRequest>,
+    #[serde(default = "yes")]
+    pub(super) include_text: bool,
+}
+
+fn ten() -> usize {
+    10
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ModeName {
+    #[default]
+    Auto,
+    Dense,
+    Bm25,
+    Hybrid,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum FusionRequest {
+    Rrf {
+        #[serde(default = "sixty")]
+        k: f32,
+    },
+    /// Scores from 0 to 1, of which the dense ones count for this share.
+    Weighted { dense: f32 },
+}
+
+fn sixty() -> f32 {
+    60.0
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum FilterRequest {
+    Ids(Vec<String>),
+    Prefix(String),
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SnippetRequest {
+    #[serde(default = "two_hundred")]
+    pub(super) length: usize,
+}
+
+fn two_hundred() -> usize {
+    200
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BatchRequest {
+    pub(super) searches: Vec<SearchRequest>,
+}
+
+/// A search's answer.
+#[derive(Debug, Serialize)]
+pub(super) struct SearchAnswer {
+    pub(super) collection: String,
+    pub(super) mode: ModeName,
+    pub(super) hits: Vec<HitAnswer>,
+    pub(super) took: Took,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct HitAnswer {
+    pub(super) rank: usize,
+    pub(super) id: String,
+    pub(super) score: f32,
+    pub(super) title: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) snippet: Option<SnippetAnswer>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct SnippetAnswer {
+    pub(super) text: String,
+    /// Begin and end of each match, in Unicode code points.
+    pub(super) marks: Vec<[usize; 2]>,
+}
+
+/// Milliseconds; those of a batch are of the whole batch.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Took {
+    pub(super) embed_ms: f64,
+    pub(super) search_ms: f64,
+    pub(super) total_ms: f64,
+}
+
+#[derive(Serialize)]
+pub(super) struct BatchAnswer {
+    pub(super) results: Vec<SearchAnswer>,
+}
+
+impl FusionRequest {
+    pub(super) fn fusion(self) -> Fusion {
+        match self {
+            Self::Rrf { k } => Fusion::ReciprocalRank { k },
+            Self::Weighted { .. } => Fusion::WeightedSum { normalisation: Normalisation::MinMax },
+        }
+    }
+
+    pub(super) fn check(self) -> Result<(), ApiError> {
+        match self {
+            Self::Rrf { k } if !(k >= 0.0 && k.is_finite()) => {
+                Err(ApiError::invalid("fusion.rrf.k must be a number from 0 on; 60 is usual"))
+            }
+            Self::Weighted { dense } if !(dense > 0.0 && dense < 1.0) => {
+                Err(ApiError::invalid("fusion.weighted.dense must lie between 0 and 1, for example 0.5"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<Snippet> for SnippetAnswer {
+    /// Bytes become code points, in one pass over the text.
+    fn from(snippet: Snippet) -> Self {
+        let (mut marks, mut points, mut bytes) = (Vec::new(), 0, 0);
+        let mut at = |byte: usize| {
+            points += snippet.text.get(bytes..byte).map_or(0, |piece| piece.chars().count());
+            bytes = byte;
+            points
+        };
+        for range in &snippet.highlights {
+            marks.push([at(range.start), at(range.end)]);
+        }
+        Self { text: snippet.text, marks }
+    }
+}
+
+impl From<Mode> for ModeName {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Auto => Self::Auto,
+            Mode::Dense => Self::Dense,
+            Mode::Bm25 => Self::Bm25,
+            Mode::Hybrid(_) => Self::Hybrid,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the routes share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use revela_base::embed::TextKind;
+
+use crate::auth::Gate;
+use crate::batching::{Batcher, Counted};
+use crate::collection::Live;
+use crate::config::{Access, Config};
+use crate::encoder::TextEncoder;
+use crate::error::{ApiError, ServeError};
+use crate::metrics::{Metrics, resident_bytes};
+use crate::pool::Pool;
+use crate::request_id::RequestIds;
+use crate::routes::Rights;
+use crate::writer::Writer;
+
+/// Texts of more bytes than this are counted off the threads that serve connections.
+const LARGE: usize = 16 << 10;
+
+/// A collection with its writer, where it may be written.
+pub(crate) struct Served {
+    pub(crate) live: Arc<Live>,
+    pub(crate) writer: Option<Writer>,
+}
+
+/// What is there once everything is loaded.
+pub(crate) struct Services {
+    // In this order, since fields are dropped so: writers finish what they have, for which they need the
+    // encoder.
+    pub(crate) collections: Vec<Served>,
+    pub(crate) model: Option<Model>,
+}
+
+/// The encoder and its name.
+pub(crate) struct Model {
+    pub(crate) name: String,
+    pub(crate) batcher: Batcher,
+}
+
+/// A server's state.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) gate: Gate,
+    pub(crate) rights: Rights,
+    pub(crate) pool: Pool,
+    pub(crate) ids: RequestIds,
+    /// Seconds since 1970.
+    pub(crate) started: u64,
+    services: OnceLock<Services>,
+    ending: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn new(config: Config) -> Result<Self, ServeError> {
+        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(Self {
+            metrics: Arc::default(),
+            gate: Gate::new(&config),
+            rights: Rights::new(),
+            pool: Pool::new(&config.search),
+            ids: RequestIds::new()?,
+            started,
+            services: OnceLock::new(),
+            ending: AtomicBool::new(false),
+            config,
+        })
+    }
+
+    /// Opens the collections and starts the encoder's thread.
+    pub(crate) fn start(&self, encoder: Option<Arc<dyn TextEncoder>>) -> Result<(), ServeError> {
+        let fingerprint = encoder.as_ref().map(|encoder| encoder.fingerprint());
+        let model = encoder.map(|encoder| self.start_model(encoder)).transpose()?;
+        let mut collections = Vec::new();
+        for collection in &self.config.collections {
+            let live = Live::open(&collection.name, &collection.path, fingerprint, self.metrics.clone())?;
+            let live = Arc::new(live);
+            let writer = match self.config.access {
+                Access::ReadOnly => None,
+                Access::ReadWrite => {
+                    let embedder = model.as_ref().map(|model| model.batcher.blocking());
+                    let (writing, metrics) = (&self.config.writing, self.metrics.clone());
+                    Some(Writer::start(live.clone(), embedder, writing, metrics)?)
+                }
+            };
+            collections.push(Served { live, writer });
+        }
+        let services = Services { collections, model };
+        self.services.set(services).map_err(|_| ServeError::option("services", "are started twice"))
+    }
+
+    fn start_model(&self, encoder: Arc<dyn TextEncoder>) -> Result<Model, ServeError> {
+        let of_folder = || {
+            let name = self.config.encoder.as_ref()?.file_name()?;
+            Some(name.to_string_lossy().into_owned())
+        };
+        let name = self.config.embeddings.name.clone().or_else(of_folder);
+        let batcher = Batcher::start(encoder, &self.config.batching, self.metrics.clone())?;
+        Ok(Model { name: name.unwrap_or_else(|| "encoder".to_owned()), batcher })
+    }
+
+    /// What is loaded; an answer of 503 until then and from the end on.
+    pub(crate) fn services(&self) -> Result<&Services, ApiError> {
+        let loading =
+            || ApiError::unavailable("collections and encoder are being loaded; ask again in a moment");
+        self.services.get().ok_or_else(loading)
+    }
+
+    /// Whether new requests should come here.
+    pub(crate) fn ready(&self) -> Result<(), ApiError> {
+        if self.ending.load(Ordering::Relaxed) {
+            return Err(ApiError::unavailable("the server is shutting down"));
+        }
+        self.services().map(drop)
+    }
+
+    pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+        for served in self.services.get().iter().flat_map(|services| &services.collections) {
+            if let Some(writer) = &served.writer {
+                writer.hurry();
+            }
+        }
+    }
+
+    /// The collection of this name, or the first.
+    pub(crate) fn collection(&self, name: Option<&str>) -> Result<&Served, ApiError> {
+        let collections = &self.services()?.collections;
+        let found = match name {
+            Some(name) => collections.iter().find(|served| served.live.name == name),
+            None => collections.first(),
+        };
+        found.ok_or_else(|| {
+            let names: Vec<_> = collections.iter().map(|served| served.live.name.as_str()).collect();
+            let message = format!("there is no collection of this name; there are: {}", names.join(", "));
+            ApiError::not_found(message)
+        })
+    }
+
+    /// The encoder.
+    pub(crate) fn model(&self) -> Result<&Model, ApiError> {
+        let none = || {
+            let message = "this server has no encoder; start it with --encoder, or send vectors";
+            ApiError::new(crate::error::Code::Unsupported, message)
+        };
+        self.services()?.model.as_ref().ok_or_else(none)
+    }
+
+    /// Counts tokens, where that takes long on a thread of the pool; refuses at once what cannot wait.
+    pub(crate) async fn count(&self, kind: TextKind, texts: Vec<String>) -> Result<Counted, ApiError> {
+        let batcher = &self.model()?.batcher;
+        batcher.check_room(kind)?;
+        if texts.iter().map(String::len).sum::<usize>() <= LARGE {
+            return Ok(Counted::new(&**batcher.encoder(), kind, texts)?);
+        }
+        let encoder = batcher.encoder().clone();
+        Ok(self.pool.run(&self.metrics, move || Counted::new(&*encoder, kind, texts)).await??)
+    }
+
+    /// The metrics' text.
+    pub(crate) fn metrics_text(&self) -> String {
+        let mut gauges = vec![("revela_waiting{queue=\"search\"}".to_owned(), self.pool.waiting() as f64)];
+        if let Ok(services) = self.services() {
+            if let Some(model) = &services.model {
+                let [queries, passages] = model.batcher.waiting();
+                gauges.push(("revela_waiting{queue=\"embed_query\"}".to_owned(), queries as f64));
+                gauges.push(("revela_waiting{queue=\"embed_passage\"}".to_owned(), passages as f64));
+            }
+            for served in &services.collections {
+                let name = served.live.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                let passages = served.live.now().collection().len();
+                gauges
+                    .push((format!("revela_collection_passages{{collection=\"{name}\"}}"), passages as f64));
+            }
+        }
+        gauges.extend(resident_bytes().map(|bytes| ("process_resident_memory_bytes".to_owned(), bytes)));
+        self.metrics.text(&gauges)
+    }
+}
