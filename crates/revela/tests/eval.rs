@@ -88,7 +88,7 @@ fn a_collection_that_differs_from_its_manifest_is_refused() {
     place.succeed("eval --data set --mode bm25");
     let corpus = place.path("set/corpus.jsonl");
     let text = std::fs::read_to_string(&corpus).unwrap();
-    std::fs::write(&corpus, text.replacen("the", "teh", 1)).unwrap();
+    std::fs::write(&corpus, text.replacen("let", "lot", 1)).unwrap();
     place.fail("eval --data set --mode bm25", &["corpus.jsonl", "checksum"]);
 }
 
@@ -117,13 +117,25 @@ fn every_output_is_written() {
     place.succeed("eval --data set --run-file cut.run --json cut.json");
     place.succeed("eval compare words.json cut.json --html both.html");
     let page = std::fs::read_to_string(place.path("both.html")).unwrap();
-    for part in ["cut loses most against words", "Query by query", "Holm", "Relevant", "amber"] {
+    for part in ["cut loses most against words", "Query by query", "Holm", "Relevant", "dune"] {
         assert!(page.contains(part), "no {part}");
     }
     assert!(!page.contains("Retrieved first"), "results do not say what was retrieved");
     std::fs::rename(place.path("set"), place.path("moved")).unwrap();
     place.succeed("eval compare words.json cut.json --html bare.html");
     assert!(std::fs::read_to_string(place.path("bare.html")).unwrap().contains("q9"), "ids stand for texts");
+}
+
+#[test]
+fn a_data_set_in_the_hubs_cache_is_found_by_its_name() {
+    let place = Place::new();
+    collection(&place, "hub/datasets--org--tiny/snapshots/0a1b", 30);
+    let eval = |arguments: &str| {
+        place.command(arguments).env("HF_HUB_CACHE", place.path("hub")).output().unwrap()
+    };
+    assert!(eval("eval --data org/tiny --mode bm25 --strict").status.success());
+    let missing = eval("eval --data org/other --mode bm25");
+    assert!(!missing.status.success() && common::text(&missing.stderr).contains("org/other"));
 }
 
 #[test]
@@ -250,7 +262,7 @@ fn hub(revision: &'static str, files: Vec<(&'static str, Vec<u8>)>) -> Server {
             let entry = |(path, bytes): &(&str, Vec<u8>)| {
                 let sha256 = hex(&sha2::Sha256::digest(bytes));
                 let git = format!("blob {}\0", bytes.len()).into_bytes();
-                let oid = hex(&sha1::Sha1::digest([&git[..], bytes].concat()));
+                let oid = hex(&sha1::Sha1::digest([&git[..], &bytes[..]].concat()));
                 let large = bytes.len() > 1000;
                 let lfs = if large { json!({"oid": sha256, "size": bytes.len()}) } else { Value::Null };
                 json!({"type": "file", "path": path, "size": bytes.len(), "oid": oid, "lfs": lfs})

@@ -87,7 +87,7 @@ struct Measure {
 #[command(next_help_heading = "Data")]
 struct DataArgs {
     /// A collection with judgements: a folder in BEIR's layout, in one of the Hugging Face hub's or of BRIGHT,
-    /// or a data set's folder in the hub's cache.
+    /// a data set's folder in the hub's cache, or the name (org/name) of one that is there.
     #[arg(long, required = true)]
     data: Option<PathBuf>,
     /// Its split; for BRIGHT a domain such as biology or biology-long [default: the task's, or test]
@@ -173,7 +173,7 @@ struct CacheArgs {
     #[arg(long, env = "REVELA_CACHE")]
     cache: Option<PathBuf>,
     /// Keep nothing, and use nothing that was kept.
-    #[arg(long, conflicts_with = "cache")]
+    #[arg(long)]
     no_cache: bool,
 }
 

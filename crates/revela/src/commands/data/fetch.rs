@@ -1,6 +1,5 @@
 //! `revela data fetch` and `revela data tasks`: public test collections.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -115,7 +114,7 @@ fn keep(out: &Path, partial: &Path, files: &[RemoteFile], info: SnapshotInfo) ->
     for file in files {
         let path = partial.join(&file.path);
         let mut from = std::fs::File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        writer.file(&file.path, |to| std::io::copy(&mut from.by_ref(), to).map(drop))?;
+        writer.file(&file.path, |to| std::io::copy(&mut from, to).map(drop))?;
     }
     writer.finish(&info)?;
     std::fs::remove_dir_all(partial).with_context(|| format!("cannot remove {}", partial.display()))

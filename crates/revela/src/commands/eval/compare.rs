@@ -11,7 +11,7 @@ use revela_eval::{
 };
 use serde_json::Value;
 
-use super::{WIDTH, page};
+use super::{WIDTH, page, task};
 use crate::Context;
 use crate::commands::say;
 use crate::evaluation::HeldOut;
@@ -54,7 +54,7 @@ fn texts(result: &EvalResult, context: &Context) -> Option<HeldOut> {
     let selection =
         Selection { split: setting("split")?, subset: setting("subset"), ..Selection::default() };
     let (progress, interrupt) = (&context.progress, &context.interrupt);
-    let data = PathBuf::from(setting("data")?);
+    let data = task::folder(Path::new(&setting("data")?));
     let loaded = HeldOut::load(&data, &selection, UnknownIdPolicy::Report, Vec::new(), progress, interrupt);
     loaded
         .inspect_err(|error| context.progress.line(&format!("the page will show no texts: {error:#}")))

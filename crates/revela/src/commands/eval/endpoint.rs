@@ -220,7 +220,7 @@ mod tests {
             ("", "0 embeddings for 1 texts"),
             ("{\"index\": 1, \"embedding\": [1]}", "the index 1"),
             ("{\"index\": 0, \"embedding\": [0, 0]}", "the length 0"),
-            ("{\"index\": 0, \"embedding\": [1e38, 1e39]}", "not the JSON"),
+            ("{\"index\": 0, \"embedding\": [1e38, 1e39]}", "the length inf"),
             ("{\"index\": 0, \"embedding\": \"AAAA\"}", "3 bytes"),
             ("{\"index\": 0, \"embedding\": \"*\"}", "base64"),
             ("{\"index\": 0}", "not the JSON"),

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::cache::Cache;
 use super::system::{Settings, System};
-use super::task::Target;
+use super::task::{self, Target};
 use super::{Measure, WIDTH, page};
 use crate::Context;
 use crate::commands::say;
@@ -64,8 +64,8 @@ pub(super) fn run(args: &Measure, context: &Context) -> Result<()> {
     if let Some(path) = &args.output.mteb_json {
         let all = evaluate(&held_out.split().qrels, &run, &mteb::metrics(), &options)?;
         let name = args.data.data.as_deref().map_or_else(String::new, super::compare::name_of);
-        let task = target.mteb(&name, &held_out.fingerprint().short());
-        mteb::write(path, &task, &target.selection.split, &all, seconds)?;
+        let entry = target.mteb(&name, &held_out.fingerprint().short());
+        mteb::write(path, &entry, &target.selection.split, &all, seconds)?;
     }
     if let Some(path) = &args.output.run {
         run.write(path, TAG)?;
@@ -89,7 +89,7 @@ fn open(args: &Measure, target: &Target, strictness: Strictness, context: &Conte
     };
     let metrics = args.metrics.clone();
     let (progress, interrupt) = (&context.progress, &context.interrupt);
-    let held_out = HeldOut::load(data, &target.selection, unknown, metrics, progress, interrupt)?;
+    let held_out = HeldOut::load(&task::folder(data), &target.selection, unknown, metrics, progress, interrupt)?;
     Ok(held_out.with_depth(args.system.depth))
 }
 

@@ -1,8 +1,10 @@
 //! What is measured on: a selection of a data set, with what the catalogue knows of it.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Result, bail};
 use revela_eval::catalog::{self, Task};
-use revela_eval::dataset::Selection;
+use revela_eval::dataset::{self, Selection};
 use revela_eval::metrics::Metric;
 use revela_eval::mteb::MtebTask;
 
@@ -79,6 +81,23 @@ impl Target {
             main: task.map_or(Metric::NDCG_10, |task| task.metric),
         }
     }
+}
+
+/// The folder that is meant: the path, or, where nothing stands there, the data set `org/name` in the hub's cache.
+pub(super) fn folder(path: &Path) -> PathBuf {
+    let name = path.to_str().filter(|name| name.split('/').filter(|part| !part.is_empty()).count() == 2);
+    let cached = name.zip(hub_cache()).map(|(name, cache)| dataset::in_hub_cache(&cache, name));
+    match cached {
+        Some(cached) if !path.exists() && cached.is_dir() => cached,
+        _ => path.to_owned(),
+    }
+}
+
+/// Where the hub's own tools keep what they downloaded.
+fn hub_cache() -> Option<PathBuf> {
+    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || of("HOME").map(|home| home.join(".cache/huggingface"));
+    of("HF_HUB_CACHE").or_else(|| Some(of("HF_HOME").or_else(home)?.join("hub")))
 }
 
 fn list(names: &[String]) -> String {
