@@ -155,7 +155,7 @@ fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, Ev
 
 /// Published figures that stand beside a measurement: for a task its own, for a whole benchmark the means.
 ///
-/// Returns (source, system, fraction), in the order of publication.
+/// Returns (source, system, fraction), the best first within a publication.
 ///
 /// # Errors
 /// As [`tasks`].
@@ -166,8 +166,9 @@ pub fn figures(
 ) -> Result<Vec<(String, String, f64)>, EvalError> {
     let mut rows = Vec::new();
     for published in published()? {
-        for table in published.tables {
+        for mut table in published.tables {
             if table.benchmark == benchmark && table.task.as_deref() == task && table.metric == metric {
+                table.percent.sort_by(|_, a, _, b| b.total_cmp(a));
                 let row = |(system, percent): (String, f64)| (published.source.clone(), system, percent / 100.0);
                 rows.extend(table.percent.into_iter().map(row));
             }
@@ -244,6 +245,7 @@ mod tests {
         let figures = figures("CoIR", None, Metric::NDCG_10).unwrap();
         let of = |name: &str| figures.iter().find(|(_, system, _)| system == name).unwrap().2;
         assert_eq!((of("Revela-3B"), of("BM25")), (0.601, 0.42));
+        assert_eq!(figures.first().map(|(_, system, _)| system.as_str()), Some("Revela-3B"), "the best first");
     }
 
     #[test]
