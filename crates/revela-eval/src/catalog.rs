@@ -121,7 +121,8 @@ pub struct PublishedTable {
 /// # Errors
 /// An entry is malformed, which the tests of this crate rule out.
 pub fn tasks() -> Result<Vec<Task>, EvalError> {
-    let mut tasks = entries::TASKS.iter().map(|(name, text)| parse(name, text)).collect::<Result<Vec<Task>, _>>()?;
+    let mut tasks =
+        entries::TASKS.iter().map(|(name, text)| parse(name, text)).collect::<Result<Vec<Task>, _>>()?;
     tasks.sort_by(|a, b| (&a.benchmark, &a.name).cmp(&(&b.benchmark, &b.name)));
     Ok(tasks)
 }
@@ -149,8 +150,7 @@ pub fn published() -> Result<Vec<Published>, EvalError> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, EvalError> {
-    toml::from_str(text)
-        .map_err(|e| EvalError::BadEntry { name: name.to_owned(), detail: e.to_string() })
+    toml::from_str(text).map_err(|e| EvalError::BadEntry { name: name.to_owned(), detail: e.to_string() })
 }
 
 /// Published figures that stand beside a measurement: for a task its own, for a whole benchmark the means.
@@ -169,7 +169,8 @@ pub fn figures(
         for mut table in published.tables {
             if table.benchmark == benchmark && table.task.as_deref() == task && table.metric == metric {
                 table.percent.sort_by(|_, a, _, b| b.total_cmp(a));
-                let row = |(system, percent): (String, f64)| (published.source.clone(), system, percent / 100.0);
+                let row =
+                    |(system, percent): (String, f64)| (published.source.clone(), system, percent / 100.0);
                 rows.extend(table.percent.into_iter().map(row));
             }
         }
@@ -218,7 +219,8 @@ mod tests {
     #[test]
     fn every_file_is_an_entry_and_every_entry_a_task_by_its_files_name() {
         let files = |dir: &Path| -> BTreeSet<String> {
-            let names = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+            let names =
+                std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
             names.filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned())).collect()
         };
         let names = |entries: &[(&str, &str)]| entries.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -245,7 +247,11 @@ mod tests {
         let figures = figures("CoIR", None, Metric::NDCG_10).unwrap();
         let of = |name: &str| figures.iter().find(|(_, system, _)| system == name).unwrap().2;
         assert_eq!((of("Revela-3B"), of("BM25")), (0.601, 0.42));
-        assert_eq!(figures.first().map(|(_, system, _)| system.as_str()), Some("Revela-3B"), "the best first");
+        assert_eq!(
+            figures.first().map(|(_, system, _)| system.as_str()),
+            Some("Revela-3B"),
+            "the best first"
+        );
     }
 
     #[test]
@@ -260,12 +266,15 @@ mod tests {
         assert!((mean.unwrap() - 0.4).abs() < 1e-12);
         assert_eq!(missing.len(), 16);
         values.remove("cqadupstack/gis");
-        assert_eq!(benchmark_mean("BEIR", &values).unwrap(), (Some(0.6), {
-            let mut all = missing.clone();
-            all.push("cqadupstack".into());
-            all.sort();
-            all
-        }));
+        assert_eq!(
+            benchmark_mean("BEIR", &values).unwrap(),
+            (Some(0.6), {
+                let mut all = missing.clone();
+                all.push("cqadupstack".into());
+                all.sort();
+                all
+            })
+        );
         assert_eq!(benchmark_mean("BRIGHT", &values).unwrap().0, None);
     }
 }

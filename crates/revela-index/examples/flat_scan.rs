@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (wall, cpu) = (wall.elapsed().as_secs_f64(), cpu.elapsed().as_secs_f64());
         let sum: u64 = found.iter().flatten().map(|hit| u64::from(hit.id)).sum();
         let set = instruction_set();
-        let line = format!("{{\"wall\": {wall:.4}, \"cpu\": {cpu:.4}, \"ids\": {sum}, \"set\": \"{set}\"}}\n");
+        let line =
+            format!("{{\"wall\": {wall:.4}, \"cpu\": {cpu:.4}, \"ids\": {sum}, \"set\": \"{set}\"}}\n");
         std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes())?;
     }
     Ok(())

@@ -21,7 +21,8 @@ fn collection(place: &Place, name: &str, documents: usize) {
     let (mut corpus, mut queries, mut qrels) = (String::new(), String::new(), String::new());
     for i in 0..documents {
         let (a, b, c) = (word(i), word(i / 12 + 1), word(i / 7 + i));
-        corpus += &format!("{}\n", json!({"_id": format!("d{i}"), "title": a, "text": format!("{b} {c} {i}")}));
+        corpus +=
+            &format!("{}\n", json!({"_id": format!("d{i}"), "title": a, "text": format!("{b} {c} {i}")}));
         if i % 3 == 0 {
             queries += &format!("{}\n", json!({"_id": format!("q{i}"), "text": format!("{a} {b} {c}")}));
             qrels += &format!("q{i}\td{i}\t1\n");
@@ -63,7 +64,9 @@ fn what_does_not_fit_is_told_and_refused_when_strict() {
     let measure = "eval --data set --run-file";
     run("strange.run", "q0 Q0 d0 1 2.0 x\nq0 Q0 nowhere 2 1.0 x\nstranger Q0 d1 1 1.0 x\n");
     let printed = place.succeed(&format!("{measure} strange.run"));
-    for part in ["1 queries without judgements", "1 documents that the corpus lacks", "9 judged queries are not"] {
+    for part in
+        ["1 queries without judgements", "1 documents that the corpus lacks", "9 judged queries are not"]
+    {
         assert!(printed.contains(part), "{part}: {printed}");
     }
     place.fail(&format!("{measure} strange.run --strict"), &["stranger"]);
@@ -105,14 +108,18 @@ fn every_output_is_written() {
     assert_eq!(mteb["task_name"], "set");
     place.succeed("eval --data set --mode bm25 --task scifact --mteb-json SciFact.json");
     let named = read_json(&place.path("SciFact.json"));
-    assert_eq!((&named["task_name"], &named["scores"]["test"][0]["languages"][0]), (&"SciFact".into(), &"eng-Latn".into()));
+    assert_eq!(
+        (&named["task_name"], &named["scores"]["test"][0]["languages"][0]),
+        (&"SciFact".into(), &"eng-Latn".into())
+    );
     let page = std::fs::read_to_string(place.path("words.html")).unwrap();
     for part in ["Recall over depth", "The worst queries by ndcg@10", "Retrieved first", "<svg"] {
         assert!(page.contains(part), "no {part}");
     }
     // The same ranking cut short, so that the systems differ.
     let run = std::fs::read_to_string(place.path("w.run")).unwrap();
-    let kept: Vec<&str> = run.lines().filter(|line| !line.contains(" d3 ") && !line.contains(" d9 ")).collect();
+    let kept: Vec<&str> =
+        run.lines().filter(|line| !line.contains(" d3 ") && !line.contains(" d9 ")).collect();
     place.write("cut.run", kept.join("\n"));
     place.succeed("eval --data set --run-file cut.run --json cut.json");
     place.succeed("eval compare words.json cut.json --html both.html");
@@ -130,9 +137,8 @@ fn every_output_is_written() {
 fn a_data_set_in_the_hubs_cache_is_found_by_its_name() {
     let place = Place::new();
     collection(&place, "hub/datasets--org--tiny/snapshots/0a1b", 30);
-    let eval = |arguments: &str| {
-        place.command(arguments).env("HF_HUB_CACHE", place.path("hub")).output().unwrap()
-    };
+    let eval =
+        |arguments: &str| place.command(arguments).env("HF_HUB_CACHE", place.path("hub")).output().unwrap();
     assert!(eval("eval --data org/tiny --mode bm25 --strict").status.success());
     let missing = eval("eval --data org/other --mode bm25");
     assert!(!missing.status.success() && common::text(&missing.stderr).contains("org/other"));
@@ -186,7 +192,10 @@ fn an_endpoint_is_measured_exactly_by_a_graph_and_from_the_cache() {
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = requests.clone();
     let server = Server::start(move |request| {
-        assert_eq!((request.path.as_str(), request.header("authorization")), ("/v1/embeddings", Some("Bearer secret")));
+        assert_eq!(
+            (request.path.as_str(), request.header("authorization")),
+            ("/v1/embeddings", Some("Bearer secret"))
+        );
         match counted.fetch_add(1, Ordering::Relaxed) {
             1 => Reply::status(503),
             number => embeddings(request, number % 2 == 0),
@@ -194,7 +203,8 @@ fn an_endpoint_is_measured_exactly_by_a_graph_and_from_the_cache() {
     });
     let eval = |rest: &str| {
         let url = server.url("/v1");
-        let arguments = format!("eval --data set --endpoint {url} --model hash --key-variable THE_KEY {rest}");
+        let arguments =
+            format!("eval --data set --endpoint {url} --model hash --key-variable THE_KEY {rest}");
         let output = place.command(&arguments).env("THE_KEY", "secret").output().unwrap();
         assert!(output.status.success(), "{rest}: {}", common::text(&output.stderr));
         common::text(&output.stderr)
@@ -248,7 +258,11 @@ fn an_existing_collection_is_measured() {
     assert_eq!(metrics("a.json"), metrics("b.json"));
     place.succeed("index delete words.collection d0 d3");
     let printed = place.succeed("eval --data set --mode bm25 --collection words.collection --json c.json");
-    assert_ne!(metrics("c.json"), metrics("a.json"), "the cache knows that the collection changed: {printed}");
+    assert_ne!(
+        metrics("c.json"),
+        metrics("a.json"),
+        "the cache knows that the collection changed: {printed}"
+    );
 }
 
 /// A hub with one data set, whose largest file breaks off at first.
@@ -277,7 +291,8 @@ fn hub(revision: &'static str, files: Vec<(&'static str, Vec<u8>)>) -> Server {
             return Reply { headers, ..Reply::ok(json!(entries).to_string()) };
         }
         let prefix = format!("/datasets/mteb/scifact/resolve/{revision}/");
-        let Some((_, bytes)) = files.iter().find(|(path, _)| request.path == format!("{prefix}{path}")) else {
+        let Some((_, bytes)) = files.iter().find(|(path, _)| request.path == format!("{prefix}{path}"))
+        else {
             return Reply::status(404);
         };
         let from = request.header("range").map(|range| {
@@ -286,9 +301,7 @@ fn hub(revision: &'static str, files: Vec<(&'static str, Vec<u8>)>) -> Server {
         let breaks_after = (bytes.len() > 1000 && broken.fetch_add(1, Ordering::Relaxed) < 2).then_some(700);
         match from {
             None => Reply { breaks_after, ..Reply::ok(bytes.clone()) },
-            Some(from) => {
-                Reply { status: 206, breaks_after, ..Reply::ok(bytes[from..].to_vec()) }
-            }
+            Some(from) => Reply { status: 206, breaks_after, ..Reply::ok(bytes[from..].to_vec()) },
         }
     })
 }

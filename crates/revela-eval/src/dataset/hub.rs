@@ -116,7 +116,8 @@ fn read_qrels(path: &Path, qrels: &mut Qrels) -> Result<(), EvalError> {
     }
     let mut source = Source::open(path, QRELS_COLUMNS)?;
     while let Some(Judgement { query, document, score }) = source.next()? {
-        let grade = grade(&score).ok_or_else(|| source.error(format!("the grade {score} is not a whole number")));
+        let grade =
+            grade(&score).ok_or_else(|| source.error(format!("the grade {score} is not a whole number")));
         qrels.insert(&query.0, &document.0, grade?).map_err(|e| source.error(e))?;
     }
     Ok(())

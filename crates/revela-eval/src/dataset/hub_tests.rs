@@ -44,7 +44,10 @@ fn parts_row_groups_and_compressions_are_read_in_order() {
     let (layout, test) = load(&fixture("coir"), &select("test", None)).unwrap();
     assert_eq!(layout.splits().unwrap(), ["test", "train"]);
     let corpus: Vec<Document> = layout.corpus().unwrap().map(Result::unwrap).collect();
-    assert_eq!(corpus.iter().map(|d| d.id.as_str()).collect::<Vec<_>>().join(" "), "d0 d1 d2 d3 d4 d5 d6 d7 d8 d9");
+    assert_eq!(
+        corpus.iter().map(|d| d.id.as_str()).collect::<Vec<_>>().join(" "),
+        "d0 d1 d2 d3 d4 d5 d6 d7 d8 d9"
+    );
     assert_eq!(corpus[8].title, "title 8");
     assert_eq!(corpus[9].text, "def function_9(): return 9  # ünï");
     assert_eq!((test.documents, test.queries.len(), test.qrels.judgements()), (10, 2, 3));
@@ -61,7 +64,10 @@ fn numbers_as_ids_files_by_split_and_subsets() {
     assert_eq!((corpus.len(), corpus[0].id.as_str(), corpus[0].text.as_str()), (5, "100", "text 100"));
     assert_eq!(test.queries, [Query { id: "7".into(), text: "dev?".into() }]);
     assert_eq!(test.qrels.get("7").unwrap()["101"], 2);
-    assert!(matches!(open(&fixture("numbered"), &select("dev", None)), Err(EvalError::NotACollection { .. })));
+    assert!(matches!(
+        open(&fixture("numbered"), &select("dev", None)),
+        Err(EvalError::NotACollection { .. })
+    ));
     assert!(open(&fixture("numbered"), &select("dev", Some("rust"))).is_err());
 }
 
@@ -120,7 +126,10 @@ fn judgements_may_lie_beside_and_texts_may_be_gzipped() {
     fs::create_dir_all(root.path().join("set-qrels")).unwrap();
     gzipped("corpus.jsonl.gz", "{\"_id\": \"d\", \"text\": \"t\"}\n");
     gzipped("queries.jsonl.gz", "{\"_id\": \"q\", \"text\": \"?\"}\n");
-    assert!(matches!(open(&root.path().join("set"), &select("test", None)), Err(EvalError::NotACollection { missing: "qrels", .. })));
+    assert!(matches!(
+        open(&root.path().join("set"), &select("test", None)),
+        Err(EvalError::NotACollection { missing: "qrels", .. })
+    ));
     fs::write(root.path().join("set-qrels/test.tsv"), "query-id\tcorpus-id\tscore\nq\td\t1\n").unwrap();
     assert_eq!(load(&root.path().join("set"), &select("test", None)).unwrap().1.qrels.judgements(), 1);
 }

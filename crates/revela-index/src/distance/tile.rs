@@ -61,7 +61,11 @@ mod wide {
             first[start..start + ROWS].copy_from_slice(&sums[0]);
             second[start..start + ROWS].copy_from_slice(&sums[1]);
         }
-        plain(queries, &rows[whole * dim..count * dim], [&mut first[whole..count], &mut second[whole..count]]);
+        plain(
+            queries,
+            &rows[whole * dim..count * dim],
+            [&mut first[whole..count], &mut second[whole..count]],
+        );
     }
 
     #[target_feature(enable = "avx512f")]
@@ -88,7 +92,8 @@ mod wide {
         for at in (whole..dim).step_by(16) {
             let mask = ((1u32 << (dim - at).min(16)) - 1) as __mmask16;
             // SAFETY: at < dim, and numbers outside the mask, which lie behind the end, are not read.
-            let (x, y) = unsafe { (_mm512_maskz_loadu_ps(mask, a.add(at)), _mm512_maskz_loadu_ps(mask, b.add(at))) };
+            let (x, y) =
+                unsafe { (_mm512_maskz_loadu_ps(mask, a.add(at)), _mm512_maskz_loadu_ps(mask, b.add(at))) };
             for j in 0..ROWS {
                 // SAFETY: as above.
                 let z = unsafe { _mm512_maskz_loadu_ps(mask, r[j].add(at)) };

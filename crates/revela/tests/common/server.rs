@@ -98,7 +98,12 @@ fn serve(mut stream: TcpStream, answer: &impl Fn(&Request) -> Reply) -> std::io:
     request.body.resize(length, 0);
     input.read_exact(&mut request.body)?;
     let reply = answer(&request);
-    write!(stream, "HTTP/1.1 {} X\r\ncontent-length: {}\r\nconnection: close\r\n", reply.status, reply.body.len())?;
+    write!(
+        stream,
+        "HTTP/1.1 {} X\r\ncontent-length: {}\r\nconnection: close\r\n",
+        reply.status,
+        reply.body.len()
+    )?;
     for (name, value) in &reply.headers {
         write!(stream, "{name}: {value}\r\n")?;
     }

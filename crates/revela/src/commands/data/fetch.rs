@@ -56,14 +56,23 @@ pub(crate) fn fetch(args: &Fetch, context: &Context) -> Result<()> {
         hub.fetch(source, file, &partial.join(&file.path), &*progress, &context.interrupt)?;
     }
     drop(progress);
-    keep(&out, &partial, &files, SnapshotInfo {
-        repo: source.repo.clone(),
-        revision: source.revision.clone(),
-        task: task.name.clone(),
-    })?;
+    keep(
+        &out,
+        &partial,
+        &files,
+        SnapshotInfo {
+            repo: source.repo.clone(),
+            revision: source.revision.clone(),
+            task: task.name.clone(),
+        },
+    )?;
     say(format_args!("{} files, {total} bytes, in {}", files.len(), out.display()))?;
     let part = args.part.as_ref().map_or_else(String::new, |part| format!(" --part {part}"));
-    say(format_args!("measure: revela eval --data {} --task {}{part} --mode bm25", out.display(), task.name))?;
+    say(format_args!(
+        "measure: revela eval --data {} --task {}{part} --mode bm25",
+        out.display(),
+        task.name
+    ))?;
     Ok(())
 }
 
@@ -82,7 +91,8 @@ fn source<'a>(task: &'a Task, part: Option<&str>) -> Result<&'a HubSource> {
 
 /// The files of a repository that hold this task: data, and of several subsets or domains only its own.
 fn wanted(files: Vec<RemoteFile>, task: &Task, source: &HubSource) -> Vec<RemoteFile> {
-    let is_data = |path: &str| [".parquet", ".jsonl", ".jsonl.gz", ".tsv"].iter().any(|end| path.ends_with(end));
+    let is_data =
+        |path: &str| [".parquet", ".jsonl", ".jsonl.gz", ".tsv"].iter().any(|end| path.ends_with(end));
     let in_subset = |path: &str| match &source.subset {
         Some(subset) => path.starts_with(&format!("{subset}-")) || path.starts_with(&format!("{subset}/")),
         None => true,
@@ -113,7 +123,8 @@ fn keep(out: &Path, partial: &Path, files: &[RemoteFile], info: SnapshotInfo) ->
     let mut writer = ArtifactWriter::create(out, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, IfExists::Refuse)?;
     for file in files {
         let path = partial.join(&file.path);
-        let mut from = std::fs::File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let mut from =
+            std::fs::File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         writer.file(&file.path, |to| std::io::copy(&mut from, to).map(drop))?;
     }
     writer.finish(&info)?;

@@ -46,11 +46,10 @@ fn read(path: &PathBuf, metric: Metric) -> Result<(String, String, f64)> {
         .with_context(|| format!("{} names no task; measure with --task NAME", path.display()))?;
     let task = catalog::task(name)?;
     let key = setting("part").map_or_else(|| name.to_owned(), |part| format!("{name}/{part}"));
-    let value = result
-        .metrics
-        .get(&metric)
-        .copied()
-        .with_context(|| format!("{} has no {metric}; measure with --metrics {metric}", path.display()))?;
+    let value =
+        result.metrics.get(&metric).copied().with_context(|| {
+            format!("{} has no {metric}; measure with --metrics {metric}", path.display())
+        })?;
     Ok((task.benchmark, key, value))
 }
 
@@ -64,7 +63,9 @@ fn table(benchmark: &str, values: &BTreeMap<String, f64>, args: &Average) -> Res
     let all = catalog::tasks()?.iter().filter(|task| task.benchmark == benchmark).count();
     let from = match missing.len() {
         0 => format!("measured here, mean of all {all} tasks"),
-        gaps => format!("measured here, mean of {} of {all} tasks: not comparable with means of all", all - gaps),
+        gaps => {
+            format!("measured here, mean of {} of {all} tasks: not comparable with means of all", all - gaps)
+        }
     };
     if let Some(mean) = mean {
         table.push([Cell::text(&args.name), Cell::percent(mean), Cell::text(from)]);

@@ -6,9 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use revela_eval::dataset::{Selection, UnknownIdPolicy};
 use revela_eval::metrics::Metric;
-use revela_eval::{
-    CompareOptions, EvalResult, Pairs, QuerySets, compare, comparison_table,
-};
+use revela_eval::{CompareOptions, EvalResult, Pairs, QuerySets, compare, comparison_table};
 use serde_json::Value;
 
 use super::{WIDTH, page, task};
@@ -51,14 +49,11 @@ pub(super) fn run(args: &Compare, context: &Context) -> Result<()> {
 /// The collection that a result names, if it is still there.
 fn texts(result: &EvalResult, context: &Context) -> Option<HeldOut> {
     let setting = |name: &str| result.settings.get(name).and_then(Value::as_str).map(str::to_owned);
-    let selection =
-        Selection { split: setting("split")?, subset: setting("subset"), ..Selection::default() };
+    let selection = Selection { split: setting("split")?, subset: setting("subset"), ..Selection::default() };
     let (progress, interrupt) = (&context.progress, &context.interrupt);
     let data = task::folder(Path::new(&setting("data")?));
     let loaded = HeldOut::load(&data, &selection, UnknownIdPolicy::Report, Vec::new(), progress, interrupt);
-    loaded
-        .inspect_err(|error| context.progress.line(&format!("the page will show no texts: {error:#}")))
-        .ok()
+    loaded.inspect_err(|error| context.progress.line(&format!("the page will show no texts: {error:#}"))).ok()
 }
 
 /// What a result is called: its file's name without the ending.

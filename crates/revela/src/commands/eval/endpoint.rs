@@ -79,7 +79,11 @@ impl Numbers {
         };
         let bytes = STANDARD.decode(text).context("an embedding is not valid base64")?;
         let (numbers, rest) = bytes.as_chunks::<4>();
-        ensure!(rest.is_empty(), "an embedding of {} bytes is not made of single-precision numbers", bytes.len());
+        ensure!(
+            rest.is_empty(),
+            "an embedding of {} bytes is not made of single-precision numbers",
+            bytes.len()
+        );
         Ok(numbers.iter().map(|&number| f32::from_le_bytes(number)).collect())
     }
 }
@@ -89,7 +93,8 @@ impl Endpoint {
     pub(super) fn open(config: EndpointConfig) -> Result<Self> {
         let agent = Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
         let base = config.url.trim_end_matches('/');
-        let address = if base.ends_with("/embeddings") { base.to_owned() } else { format!("{base}/embeddings") };
+        let address =
+            if base.ends_with("/embeddings") { base.to_owned() } else { format!("{base}/embeddings") };
         let mut endpoint =
             Self { agent: agent.into(), address, config, dimension: 0, fingerprint: Checksum::of(b"") };
         let rows = endpoint.ask(&PROBES.map(str::to_owned))?;
@@ -113,7 +118,10 @@ impl Endpoint {
         for attempt in 1..=ATTEMPTS {
             let (status, answer) = self.post(&body)?;
             match status {
-                200 => return rows(&answer, texts.len()).with_context(|| format!("{} answers badly", self.address)),
+                200 => {
+                    return rows(&answer, texts.len())
+                        .with_context(|| format!("{} answers badly", self.address));
+                }
                 429 | 500..=599 if attempt < ATTEMPTS => std::thread::sleep(pause),
                 _ => bail!("{} answers with status {status}: {}", self.address, reason(&answer)),
             }
@@ -130,7 +138,8 @@ impl Endpoint {
         }
         let mut response = request.send(&serde_json::to_vec(body)?[..]).with_context(cannot)?;
         let status = response.status().as_u16();
-        let answer = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec().with_context(cannot)?;
+        let answer =
+            response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec().with_context(cannot)?;
         Ok((status, answer))
     }
 

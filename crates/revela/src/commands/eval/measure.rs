@@ -8,9 +8,7 @@ use anyhow::{Result, bail};
 use revela_base::checksum::Checksum;
 use revela_eval::catalog;
 use revela_eval::dataset::UnknownIdPolicy;
-use revela_eval::metrics::{
-    Evaluation, EvaluationOptions, Metric, UnjudgedQueries, evaluate, recall_curve,
-};
+use revela_eval::metrics::{Evaluation, EvaluationOptions, Metric, UnjudgedQueries, evaluate, recall_curve};
 use revela_eval::mteb;
 use revela_eval::statistics::{Interval, Resampling};
 use revela_eval::{Best, Cell, Column, EvalResult, Run, Table};
@@ -70,7 +68,8 @@ pub(super) fn run(args: &Measure, context: &Context) -> Result<()> {
     if let Some(path) = &args.output.run {
         run.write(path, TAG)?;
     }
-    let intervals: Vec<(Metric, Interval)> = evaluation.intervals(&Resampling::default())?.into_iter().collect();
+    let intervals: Vec<(Metric, Interval)> =
+        evaluation.intervals(&Resampling::default())?.into_iter().collect();
     let result = EvalResult::new(evaluation, settings).with_recall_curve(curve);
     if let Some(path) = &args.output.json {
         result.write(path)?;
@@ -89,7 +88,8 @@ fn open(args: &Measure, target: &Target, strictness: Strictness, context: &Conte
     };
     let metrics = args.metrics.clone();
     let (progress, interrupt) = (&context.progress, &context.interrupt);
-    let held_out = HeldOut::load(&task::folder(data), &target.selection, unknown, metrics, progress, interrupt)?;
+    let held_out =
+        HeldOut::load(&task::folder(data), &target.selection, unknown, metrics, progress, interrupt)?;
     Ok(held_out.with_depth(args.system.depth))
 }
 
@@ -139,7 +139,8 @@ fn misfits(target: &Target, held_out: &HeldOut, run: &Run, evaluation: &Evaluati
         misfits.push(error(split.unknown.to_string()));
     }
     if evaluation.unjudged > 0 {
-        let text = format!("the run answers {} queries without judgements, which do not count", evaluation.unjudged);
+        let text =
+            format!("the run answers {} queries without judgements, which do not count", evaluation.unjudged);
         misfits.push(error(text));
     }
     let known: HashSet<&str> = held_out.documents().iter().map(|document| document.id.as_str()).collect();
@@ -147,7 +148,9 @@ fn misfits(target: &Target, held_out: &HeldOut, run: &Run, evaluation: &Evaluati
     let strangers: HashSet<&str> = found.filter(|document| !known.contains(document)).collect();
     if let Some(example) = strangers.iter().min() {
         let count = strangers.len();
-        misfits.push(error(format!("the run ranks {count} documents that the corpus lacks, such as {example:?}")));
+        misfits.push(error(format!(
+            "the run ranks {count} documents that the corpus lacks, such as {example:?}"
+        )));
     }
     if evaluation.missing > 0 {
         let text = format!("{} judged queries are not answered; they score 0", evaluation.missing);
@@ -168,14 +171,23 @@ fn system_name(args: &Measure) -> String {
     match (&system.run_file, &system.encoder, &system.model) {
         (Some(path), _, _) => name(path),
         (None, Some(dir), _) if system.mode != super::ModeName::Bm25 => {
-            format!("{} ({})", dir.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()), system.mode.name())
+            format!(
+                "{} ({})",
+                dir.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+                system.mode.name()
+            )
         }
         (None, _, Some(model)) => format!("{model} ({})", system.mode.name()),
         (None, _, None) => system.mode.name().to_owned(),
     }
 }
 
-fn print(args: &Measure, target: &Target, intervals: &[(Metric, Interval)], misfits: &[Misfit]) -> Result<()> {
+fn print(
+    args: &Measure,
+    target: &Target,
+    intervals: &[(Metric, Interval)],
+    misfits: &[Misfit],
+) -> Result<()> {
     let heads = ["metric", "value [95% interval]"].map(|name| Column::new(name, Best::NotMarked));
     let mut table = Table::new(heads);
     for (metric, interval) in intervals {
@@ -197,7 +209,11 @@ fn beside_published(args: &Measure, target: &Target, intervals: &[(Metric, Inter
     let heads = [task.metric.to_string(), "value".to_owned(), "from".to_owned()];
     let mut table = Table::new(heads.map(|head| Column::new(head, Best::NotMarked)));
     if let Some((_, interval)) = intervals.iter().find(|(metric, _)| *metric == task.metric) {
-        table.push([Cell::text(system_name(args)), Cell::percent(interval.mean), Cell::text("measured here")]);
+        table.push([
+            Cell::text(system_name(args)),
+            Cell::percent(interval.mean),
+            Cell::text("measured here"),
+        ]);
     }
     for (source, system, value) in catalog::figures(&task.benchmark, Some(&task.name), task.metric)? {
         table.push([Cell::text(system), Cell::percent(value), Cell::text(format!("published: {source}"))]);

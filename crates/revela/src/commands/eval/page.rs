@@ -74,7 +74,10 @@ pub(super) fn of_comparison(
     let (Some(&first), Some(&metric)) = (named.first(), metrics.first()) else { return Ok(page) };
     page.heading("Query by query");
     for &other in named.iter().skip(1) {
-        page.figure(&query_scatter(metric, first, other)?.to_svg(), "Above the diagonal, the system upwards is better.");
+        page.figure(
+            &query_scatter(metric, first, other)?.to_svg(),
+            "Above the diagonal, the system upwards is better.",
+        );
     }
     let texts = held_out.map(Texts::new).unwrap_or_default();
     for &other in named.iter().skip(1) {

@@ -231,7 +231,8 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(key: Checksum) -> Result<Self> {
-        let name = Fingerprint::new().part("key", key.to_string()).part("pid", std::process::id().to_le_bytes());
+        let name =
+            Fingerprint::new().part("key", key.to_string()).part("pid", std::process::id().to_le_bytes());
         let path = std::env::temp_dir().join(format!("revela-eval-{}", name.finish().short()));
         if path.exists() {
             std::fs::remove_dir_all(&path).with_context(|| format!("cannot clear {}", path.display()))?;
