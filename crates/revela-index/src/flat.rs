@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::distance::tile;
 use crate::error::Error;
-use crate::topk::{Scored, TopK};
+use crate::topk::Scored;
 use crate::vectors::Rows;
 
 /// Queries that one thread takes at a time; they stay in the second-level cache while rows pass by.
@@ -48,35 +48,68 @@ fn search_block(
     let dim = rows.dim();
     let tile = tile();
     let queries: Vec<&[f32]> = queries.chunks_exact(dim).collect();
-    let mut tops: Vec<TopK<u32>> = queries.iter().map(|_| TopK::new(k)).collect();
+    let mut best: Vec<Best> = queries.iter().map(|_| Best::new(k)).collect();
     let row_block = (ROW_BLOCK_BYTES / (4 * dim)).max(1);
     let mut scores = [vec![0.0; row_block], vec![0.0; row_block]];
     for (number, block) in rows.data().chunks(row_block * dim).enumerate() {
         let first = (number * row_block) as u32;
         let count = block.len() / dim;
-        for (pair, tops) in queries.chunks(2).zip(tops.chunks_mut(2)) {
+        for (pair, best) in queries.chunks(2).zip(best.chunks_mut(2)) {
             let [one, two] = &mut scores;
             // A single last query is asked twice, which is as quick as once.
             if let (Some(&a), Some(&b)) = (pair.first(), pair.last()) {
                 tile([a, b], block, [one.as_mut_slice(), two.as_mut_slice()]);
             }
-            for (scores, top) in scores.iter().zip(tops) {
-                offer(scores.get(..count).unwrap_or(scores), first, top, keep);
+            for (scores, best) in scores.iter().zip(best) {
+                best.offer(scores.get(..count).unwrap_or(scores), first, keep);
             }
         }
     }
-    tops.into_iter().map(TopK::into_sorted).collect()
+    best.into_iter().map(Best::into_sorted).collect()
 }
 
-/// Offers the scores of successive rows.
-fn offer(scores: &[f32], first: u32, top: &mut TopK<u32>, keep: &(dyn Fn(u32) -> bool + Sync)) {
-    let mut threshold = top.threshold();
-    for (id, &score) in (first..).zip(scores) {
-        // Rows ascend, so one whose score equals the worst kept would lose the tie.
-        if score > threshold && keep(id) {
-            top.push(score, id);
-            threshold = top.threshold();
+/// The `k` best of scores that come in the order of their rows.
+///
+/// Those that may be among them gather, and are cut back to `k` when they are twice as many: for large `k`
+/// that is several times as quick as a heap, which is reordered for each.
+struct Best {
+    k: usize,
+    gathered: Vec<Scored<u32>>,
+    threshold: f32,
+}
+
+impl Best {
+    fn new(k: usize) -> Self {
+        Self { k, gathered: Vec::new(), threshold: f32::NEG_INFINITY }
+    }
+
+    fn offer(&mut self, scores: &[f32], first: u32, keep: &(dyn Fn(u32) -> bool + Sync)) {
+        if self.k == 0 {
+            return;
         }
+        for (id, &score) in (first..).zip(scores) {
+            // Rows ascend, so one whose score equals that of the last of the k loses the tie.
+            if score > self.threshold && keep(id) {
+                self.gathered.push(Scored { score, id });
+                if self.gathered.len() >= self.k.saturating_mul(2) {
+                    self.cut();
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.gathered.len() > self.k {
+            let (_, last, _) = self.gathered.select_nth_unstable(self.k - 1);
+            self.threshold = last.score;
+            self.gathered.truncate(self.k);
+        }
+    }
+
+    fn into_sorted(mut self) -> Vec<Scored<u32>> {
+        self.cut();
+        self.gathered.sort_unstable();
+        self.gathered
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use super::kernels;
 
-/// Fills `out` with the products of two queries and of as many rows as `out[0]` is long, laid end to end in
-/// `rows`. Queries and rows have one length; whatever is shorter than that decides less is computed.
+/// Fills each `out` with the products of one of two queries and of the rows that are laid end to end in `rows`,
+/// as far as it is long enough. Queries and rows have one length.
 pub(crate) type Tile = fn([&[f32]; 2], &[f32], [&mut [f32]; 2]);
 
 /// What this machine runs best.
@@ -101,7 +101,14 @@ mod wide {
                 sums[1][j][0] = _mm512_fmadd_ps(y, z, sums[1][j][0]);
             }
         }
-        sums.map(|of_query| of_query.map(|sums| sum_f32(sums)))
+        let mut products = [[0.0; ROWS]; 2];
+        // Loops, since closures would not have this function's instruction set.
+        for (products, sums) in products.iter_mut().zip(sums) {
+            for (product, sums) in products.iter_mut().zip(sums) {
+                *product = sum_f32(sums);
+            }
+        }
+        products
     }
 }
 
