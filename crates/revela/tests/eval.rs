@@ -1,5 +1,7 @@
 //! `revela eval` and `revela data fetch`: bad input, systems, the cache, every output.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, are tests")]
+
 mod common;
 
 use std::path::Path;

@@ -70,6 +70,10 @@ mod wide {
 
     #[target_feature(enable = "avx512f")]
     #[inline]
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "constant bounds over several arrays, which the compiler unrolls"
+    )]
     fn products(queries: [&[f32]; 2], rows: &[f32], dim: usize) -> [[f32; ROWS]; 2] {
         assert!(queries[0].len() == dim && queries[1].len() == dim && rows.len() == ROWS * dim);
         let (a, b) = (queries[0].as_ptr(), queries[1].as_ptr());

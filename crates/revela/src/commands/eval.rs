@@ -50,7 +50,7 @@ pub(crate) struct Eval {
     #[command(subcommand)]
     command: Option<EvalCommand>,
     #[command(flatten)]
-    measure: Measure,
+    measure: Box<Measure>,
 }
 
 #[derive(Subcommand)]

@@ -1,7 +1,7 @@
 //! `revela eval average`: a benchmark's figure from those of its tasks, beside published ones.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Average) -> Result<()> {
 }
 
 /// The benchmark, the task or `TASK/PART`, and the value.
-fn read(path: &PathBuf, metric: Metric) -> Result<(String, String, f64)> {
+fn read(path: &Path, metric: Metric) -> Result<(String, String, f64)> {
     let result = EvalResult::read(path)?;
     let setting = |name: &str| result.settings.get(name).and_then(|value| value.as_str());
     let name = setting("task")
