@@ -38,13 +38,11 @@ pub(super) fn run(args: &Measure, context: &Context) -> Result<()> {
     let held_out = open(args, &target, strictness, context)?;
     let (began, (run, mut settings)) = (Instant::now(), find(args, &held_out, context)?);
     describe(args, &target, &mut settings);
-    let options = EvaluationOptions {
-        unjudged: match strictness {
-            Strictness::Report => UnjudgedQueries::Ignore,
-            Strictness::Refuse => UnjudgedQueries::Refuse,
-        },
-        ..EvaluationOptions::default()
+    let unjudged = match strictness {
+        Strictness::Report => UnjudgedQueries::Ignore,
+        Strictness::Refuse => UnjudgedQueries::Refuse,
     };
+    let options = EvaluationOptions { unjudged, ..EvaluationOptions::default() };
     let evaluation = evaluate(&held_out.split().qrels, &run, &args.metrics, &options)?;
     if evaluation.missing == held_out.split().qrels.len() {
         bail!("the run answers none of the {} judged queries; is it of another split?", evaluation.missing);
@@ -59,15 +57,7 @@ pub(super) fn run(args: &Measure, context: &Context) -> Result<()> {
     let notes: Vec<Value> = misfits.iter().map(|misfit| misfit.text.as_str().into()).collect();
     settings.insert("notes".into(), notes.into());
     let seconds = began.elapsed().as_secs_f64();
-    if let Some(path) = &args.output.mteb_json {
-        let all = evaluate(&held_out.split().qrels, &run, &mteb::metrics(), &options)?;
-        let name = args.data.data.as_deref().map_or_else(String::new, super::compare::name_of);
-        let entry = target.mteb(&name, &held_out.fingerprint().short());
-        mteb::write(path, &entry, &target.selection.split, &all, seconds)?;
-    }
-    if let Some(path) = &args.output.run {
-        run.write(path, TAG)?;
-    }
+    write_for_others(args, &target, &held_out, &run, &options, seconds)?;
     let intervals: Vec<(Metric, Interval)> =
         evaluation.intervals(&Resampling::default())?.into_iter().collect();
     let result = EvalResult::new(evaluation, settings).with_recall_curve(curve);
@@ -78,6 +68,27 @@ pub(super) fn run(args: &Measure, context: &Context) -> Result<()> {
         page::of_result(&system_name(args), &result, &intervals, &held_out, &run)?.write(path)?;
     }
     print(args, &target, &intervals, &misfits)
+}
+
+/// The files that other programs read: a run, and a result of MTEB.
+fn write_for_others(
+    args: &Measure,
+    target: &Target,
+    held_out: &HeldOut,
+    run: &Run,
+    options: &EvaluationOptions,
+    seconds: f64,
+) -> Result<()> {
+    if let Some(path) = &args.output.mteb_json {
+        let all = evaluate(&held_out.split().qrels, run, &mteb::metrics(), options)?;
+        let name = args.data.data.as_deref().map_or_else(String::new, super::compare::name_of);
+        let entry = target.mteb(&name, &held_out.fingerprint().short());
+        mteb::write(path, &entry, &target.selection.split, &all, seconds)?;
+    }
+    if let Some(path) = &args.output.run {
+        run.write(path, TAG)?;
+    }
+    Ok(())
 }
 
 fn open(args: &Measure, target: &Target, strictness: Strictness, context: &Context) -> Result<HeldOut> {
