@@ -20,8 +20,9 @@ pub enum EvalError {
     Interrupted(#[from] Interrupted),
     /// The folder is not a test collection.
     #[error(
-        "{} is not a test collection in BEIR layout: {missing} is missing; \
-         it needs corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv", dir.display()
+        "{} is not a test collection: {missing} is missing; it needs corpus.jsonl, queries.jsonl and \
+         qrels/SPLIT.tsv (BEIR), corpus, queries and qrels as Parquet or JSON lines (Hugging Face), or \
+         documents and examples (BRIGHT)", dir.display()
     )]
     NotACollection {
         /// The folder.
@@ -114,6 +115,22 @@ pub enum EvalError {
         count: usize,
         /// The first few, sorted.
         examples: Vec<String>,
+    },
+    /// The catalogue has no such task.
+    #[error("unknown task {name:?}; `revela data tasks` lists the {} that are known", available.len())]
+    UnknownTask {
+        /// The name asked for.
+        name: String,
+        /// Those that exist, sorted.
+        available: Vec<String>,
+    },
+    /// An entry of the catalogue cannot be read.
+    #[error("the catalogue's entry {name} is malformed: {detail}; please report this")]
+    BadEntry {
+        /// The entry.
+        name: String,
+        /// What is wrong.
+        detail: String,
     },
     /// A metric's name is not known.
     #[error(

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Deserialize;
+
 /// What happens when a query retrieves the document of its own id.
 ///
 /// In ArguAna and Quora (BEIR) the queries are documents of the corpus, so every good retriever finds
 /// the query itself first; BEIR's evaluation takes such results out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SelfMatches {
     /// It counts as any other result.
     #[default]
@@ -43,6 +46,16 @@ impl Exclusions {
     pub fn search_depth(&self, query: &str, depth: usize) -> usize {
         let listed = self.per_query.get(query).map_or(0, BTreeSet::len);
         depth + listed + usize::from(self.self_matches == SelfMatches::Drop)
+    }
+
+    /// The rule for documents whose id is the query's.
+    pub fn self_matches(&self) -> SelfMatches {
+        self.self_matches
+    }
+
+    /// The documents that are excluded for a query by name, sorted.
+    pub fn listed(&self, query: &str) -> impl Iterator<Item = &str> {
+        self.per_query.get(query).into_iter().flatten().map(String::as_str)
     }
 
     /// Whether nothing is ever excluded.

@@ -37,7 +37,7 @@ pub struct QueryCase {
     pub scores: Vec<(String, f64)>,
     /// The relevant documents, or some of them.
     pub relevant: Vec<Excerpt>,
-    /// What was retrieved first.
+    /// What was retrieved first; not spoken of where it is empty.
     pub retrieved: Vec<Excerpt>,
 }
 
@@ -168,7 +168,7 @@ fn case_markup(case: &QueryCase) -> Markup {
             }
             p class="id" { "query " code { (case.id) } }
             (excerpts("Relevant", &case.relevant))
-            (excerpts("Retrieved first", &case.retrieved))
+            @if !case.retrieved.is_empty() { (excerpts("Retrieved first", &case.retrieved)) }
         }
     }
 }

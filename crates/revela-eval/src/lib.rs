@@ -4,7 +4,8 @@
 //! training measures itself with the same code as the benchmark harness.
 //!
 //! 1. **A test collection** is read through a [`dataset::Layout`]: documents as a stream, queries, and
-//!    [`Qrels`] for each split. [`dataset::BeirFolder`] is the layout of BEIR; [`dataset::BeirWriter`] writes one.
+//!    [`Qrels`] for each split. [`dataset::open`] tells BEIR's layout from those of the Hugging Face hub and of BRIGHT;
+//!    [`dataset::BeirWriter`] writes BEIR's. [`catalog`] knows the public collections.
 //!    [`Exclusions`] say what must not count (a query finding itself, BRIGHT's excluded documents).
 //! 2. **A run** ([`Run`]) is what a system retrieved: for each query a ranking of document ids with scores. It is
 //!    kept in trec_eval's order and read from and written to TREC's six columns.
@@ -12,7 +13,7 @@
 //!    [`metrics::evaluate`] does so for all of a run. Values equal trec_eval's.
 //! 4. **Statistics** ([`statistics`]) say how far a mean can be trusted, and [`compare()`] whether one system is better
 //!    than another.
-//! 5. **Reports**: [`EvalResult`] and [`Report`] are files; [`Table`], [`chart`] and [`html`] show them to people.
+//! 5. **Reports**: [`EvalResult`] and [`Report`] are files, [`mteb`] writes those of another harness; [`Table`], [`chart`] and [`html`] show them to people.
 //!
 //! ```
 //! use revela_eval::metrics::{EvaluationOptions, Metric, evaluate};
@@ -32,6 +33,7 @@
 //! # Ok::<(), revela_eval::EvalError>(())
 //! ```
 
+pub mod catalog;
 pub mod chart;
 mod compare;
 pub mod dataset;
@@ -39,6 +41,7 @@ mod error;
 mod exclusions;
 pub mod html;
 pub mod metrics;
+pub mod mteb;
 mod qrels;
 mod report;
 mod result;

@@ -35,6 +35,9 @@ pub struct EvalResult {
     pub queries: QueryCounts,
     /// What was measured and how: data, split, encoder, mode, ...
     pub settings: BTreeMap<String, Value>,
+    /// Mean recall over depth: pairs of a depth and the recall of that many results; empty in older files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recall_curve: Vec<(usize, f64)>,
     /// For each metric, the value of each query by id.
     pub per_query: IndexMap<Metric, BTreeMap<String, f64>>,
 }
@@ -45,7 +48,15 @@ impl EvalResult {
         let Evaluation { missing, unjudged, without_relevant, .. } = evaluation;
         let scored = evaluation.per_query.first().map_or(0, |(_, values)| values.len());
         let queries = QueryCounts { scored, missing, unjudged, without_relevant };
-        Self { metrics: evaluation.means(), queries, settings, per_query: evaluation.per_query }
+        let (metrics, per_query) = (evaluation.means(), evaluation.per_query);
+        Self { metrics, queries, settings, recall_curve: Vec::new(), per_query }
+    }
+
+    /// Adds what [`recall_curve`](crate::metrics::recall_curve) found.
+    #[must_use]
+    pub fn with_recall_curve(mut self, curve: Vec<(usize, f64)>) -> Self {
+        self.recall_curve = curve;
+        self
     }
 
     /// Writes the file.
@@ -108,10 +119,12 @@ mod tests {
     fn the_file_has_the_promised_shape_and_reads_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.json");
+        let result = || result().with_recall_curve(vec![(1, 0.25), (10, 0.5)]);
         result().write(&path).unwrap();
         let json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!(json["metrics"]["ndcg@10"], 0.5 / 3.0);
         assert_eq!(json["per_query"]["recall@100"]["q1"], 0.5);
+        assert_eq!(json["recall_curve"][1][1], 0.5);
         assert_eq!((&json["settings"]["split"], &json["queries"]["missing"]), (&"test".into(), &1.into()));
         let read = EvalResult::read(&path).unwrap();
         assert_eq!(read, result());

@@ -2,17 +2,17 @@
 
 use rayon::prelude::*;
 
-use crate::distance::kernels;
+use crate::distance::tile;
 use crate::error::Error;
-use crate::topk::{Scored, TopK};
+use crate::topk::Scored;
 use crate::vectors::Rows;
 
-/// Queries that one thread takes at a time.
-const QUERY_BLOCK: usize = 64;
+/// Queries that one thread takes at a time; they stay in the second-level cache while rows pass by.
+const QUERY_BLOCK: usize = 128;
 
 /// Bytes of rows that are compared with all queries of a block before the next rows are read; they
-/// stay in the second-level cache meanwhile.
-const ROW_BLOCK_BYTES: usize = 256 << 10;
+/// stay in the first-level cache meanwhile.
+const ROW_BLOCK_BYTES: usize = 20 << 10;
 
 /// The `k` rows with the largest dot product for each query, best first, equal ones in row order.
 ///
@@ -33,7 +33,8 @@ pub fn search(
             found: queries.dim(),
         });
     }
-    let blocks = queries.data().par_chunks(QUERY_BLOCK * queries.dim());
+    let share = queries.len().div_ceil(rayon::current_num_threads());
+    let blocks = queries.data().par_chunks(share.clamp(1, QUERY_BLOCK) * queries.dim());
     let found = blocks.flat_map_iter(|block| search_block(rows, block, k, keep));
     Ok(found.collect())
 }
@@ -45,27 +46,77 @@ fn search_block(
     keep: &(dyn Fn(u32) -> bool + Sync),
 ) -> Vec<Vec<Scored<u32>>> {
     let dim = rows.dim();
-    let dot = kernels().dot;
-    let mut tops: Vec<TopK<u32>> = queries.chunks_exact(dim).map(|_| TopK::new(k)).collect();
+    let tile = tile();
+    let queries: Vec<&[f32]> = queries.chunks_exact(dim).collect();
+    let mut best: Vec<Best> = queries.iter().map(|_| Best::new(k)).collect();
     let row_block = (ROW_BLOCK_BYTES / (4 * dim)).max(1);
+    let mut scores = [vec![0.0; row_block], vec![0.0; row_block]];
     for (number, block) in rows.data().chunks(row_block * dim).enumerate() {
         let first = (number * row_block) as u32;
-        for (query, top) in queries.chunks_exact(dim).zip(&mut tops) {
-            for (id, row) in (first..).zip(block.chunks_exact(dim)) {
-                let score = dot(query, row);
-                // Rows ascend, so one whose score equals the worst kept would lose the tie.
-                if score > top.threshold() && keep(id) {
-                    top.push(score, id);
+        let count = block.len() / dim;
+        for (pair, best) in queries.chunks(2).zip(best.chunks_mut(2)) {
+            let [one, two] = &mut scores;
+            // A single last query is asked twice, which is as quick as once.
+            if let (Some(&a), Some(&b)) = (pair.first(), pair.last()) {
+                tile([a, b], block, [one.as_mut_slice(), two.as_mut_slice()]);
+            }
+            for (scores, best) in scores.iter().zip(best) {
+                best.offer(scores.get(..count).unwrap_or(scores), first, keep);
+            }
+        }
+    }
+    best.into_iter().map(Best::into_sorted).collect()
+}
+
+/// The `k` best of scores that come in the order of their rows.
+///
+/// Those that may be among them gather, and are cut back to `k` when they are twice as many: for large `k`
+/// that is several times as quick as a heap, which is reordered for each.
+struct Best {
+    k: usize,
+    gathered: Vec<Scored<u32>>,
+    threshold: f32,
+}
+
+impl Best {
+    fn new(k: usize) -> Self {
+        Self { k, gathered: Vec::new(), threshold: f32::NEG_INFINITY }
+    }
+
+    fn offer(&mut self, scores: &[f32], first: u32, keep: &(dyn Fn(u32) -> bool + Sync)) {
+        if self.k == 0 {
+            return;
+        }
+        for (id, &score) in (first..).zip(scores) {
+            // Rows ascend, so one whose score equals that of the last of the k loses the tie.
+            if score > self.threshold && keep(id) {
+                self.gathered.push(Scored { score, id });
+                if self.gathered.len() >= self.k.saturating_mul(2) {
+                    self.cut();
                 }
             }
         }
     }
-    tops.into_iter().map(TopK::into_sorted).collect()
+
+    fn cut(&mut self) {
+        if self.gathered.len() > self.k {
+            let (_, last, _) = self.gathered.select_nth_unstable(self.k - 1);
+            self.threshold = last.score;
+            self.gathered.truncate(self.k);
+        }
+    }
+
+    fn into_sorted(mut self) -> Vec<Scored<u32>> {
+        self.cut();
+        self.gathered.sort_unstable();
+        self.gathered
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distance::kernels;
     use crate::vectors::Vectors;
     use proptest::prelude::*;
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use revela_base::checksum::Checksum;
+use revela_base::checksum::{Checksum, Fingerprint};
 use revela_base::embed::{EmbedError, Embedder, TextKind};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::{Progress, Silent};
-use revela_eval::dataset::{BeirFolder, Document, Layout, TestCollection, UnknownIdPolicy};
+use revela_eval::dataset::{self, Document, Selection, TestCollection, UnknownIdPolicy};
 use revela_eval::metrics::{Evaluation, EvaluationOptions, Metric, evaluate};
 use revela_eval::{Hit, Run};
 use revela_index::bm25::{Analyser, TextIndexWriter};
@@ -38,7 +38,7 @@ pub(crate) struct HeldOut {
 }
 
 impl HeldOut {
-    /// Reads a collection in BEIR's layout.
+    /// Reads one split of a collection, in any layout; unknown ids are reported.
     pub(crate) fn open(
         dir: &Path,
         split: &str,
@@ -46,16 +46,52 @@ impl HeldOut {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let folder = BeirFolder::open(dir)?;
-        let split = TestCollection::load(&folder, split, UnknownIdPolicy::Report, progress, interrupt)?;
-        let documents = folder.corpus()?.collect::<Result<Vec<_>, _>>()?;
+        let selection = Selection { split: split.to_owned(), ..Selection::default() };
+        Self::load(dir, &selection, UnknownIdPolicy::Report, metrics, progress, interrupt)
+    }
+
+    /// The same for any selection and policy.
+    pub(crate) fn load(
+        dir: &Path,
+        selection: &Selection,
+        unknown: UnknownIdPolicy,
+        metrics: Vec<Metric>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let layout = dataset::open(dir, selection)?;
+        let split = TestCollection::load(&*layout, &selection.split, unknown, progress, interrupt)?;
+        let documents = layout.corpus()?.collect::<Result<Vec<_>, _>>()?;
         Ok(Self { documents, split, metrics, depth: DEPTH })
+    }
+
+    /// Changes whenever a system might find something else: documents, queries and what must not count, but
+    /// not the judgements.
+    pub(crate) fn fingerprint(&self) -> Checksum {
+        let mut fingerprint = Fingerprint::new();
+        for Document { id, title, text } in &self.documents {
+            fingerprint = fingerprint.part("document", id).part("title", title).part("text", text);
+        }
+        let exclusions = &self.split.exclusions;
+        for query in &self.split.queries {
+            fingerprint = fingerprint.part("query", &query.id).part("text", &query.text);
+            for excluded in exclusions.listed(&query.id) {
+                fingerprint = fingerprint.part("excluded", excluded);
+            }
+        }
+        fingerprint.part("self-matches", format!("{:?}", exclusions.self_matches())).finish()
     }
 
     /// Keeps this many results per query.
     pub(crate) fn with_depth(mut self, depth: usize) -> Self {
         self.depth = depth;
         self
+    }
+
+    /// How deep systems must search so that enough remains when what must not count is taken out.
+    pub(crate) fn search_depth(&self) -> usize {
+        let of = |query: &dataset::Query| self.split.exclusions.search_depth(&query.id, self.depth);
+        self.split.queries.iter().map(of).max().unwrap_or(self.depth)
     }
 
     pub(crate) fn documents(&self) -> &[Document] {
@@ -66,6 +102,7 @@ impl HeldOut {
         &self.split
     }
 
+    /// The documents' texts as they are embedded.
     fn texts(&self) -> Vec<String> {
         self.documents.iter().map(passage_text).collect()
     }
@@ -82,7 +119,7 @@ impl HeldOut {
         let queries: Vec<&str> = self.split.queries.iter().map(|q| q.text.as_str()).collect();
         let rows = embed_all(embedder, TextKind::Passage, &texts, progress, interrupt)?;
         let queries = embed_all(embedder, TextKind::Query, &queries, progress, interrupt)?;
-        Ok(flat::search(rows.view(), queries.view(), self.depth, &|_| true)?)
+        Ok(flat::search(rows.view(), queries.view(), self.search_depth(), &|_| true)?)
     }
 
     /// BM25.
@@ -92,8 +129,8 @@ impl HeldOut {
             writer.add(&document.id, &document.title, &document.text)?;
         }
         let index = writer.finish()?;
-        let search =
-            |query: &revela_eval::dataset::Query| index.search(&index.query(&query.text), self.depth);
+        let depth = self.search_depth();
+        let search = |query: &dataset::Query| index.search(&index.query(&query.text), depth);
         Ok(self.split.queries.iter().map(search).collect::<Result<_, _>>()?)
     }
 
@@ -106,7 +143,7 @@ impl HeldOut {
                     .filter_map(|&(system, weight)| Some(Ranking { hits: system.get(query)?, weight }))
                     .collect();
                 let mut hits = fusion.fuse(&rankings);
-                hits.truncate(self.depth);
+                hits.truncate(self.search_depth());
                 hits
             })
             .collect()
@@ -122,15 +159,14 @@ impl HeldOut {
             });
             run.insert(&query.id, hits.collect())?;
         }
-        run.exclude(&self.split.exclusions);
-        Ok(run)
+        Ok(self.counting(run))
     }
 
-    /// A run from a file, without what must not count.
-    pub(crate) fn read_run(&self, path: &Path) -> Result<Run> {
-        let mut run = Run::read(path)?;
+    /// What of a run counts: without exclusions, and no deeper than asked for.
+    pub(crate) fn counting(&self, mut run: Run) -> Run {
         run.exclude(&self.split.exclusions);
-        Ok(run)
+        run.truncate(self.depth);
+        run
     }
 
     /// Numbers of a run.

@@ -8,7 +8,7 @@ use revela_base::artifact::{Artifact, MANIFEST};
 use revela_base::file::FileError;
 use serde::{Deserialize, Serialize};
 
-use super::{Document, Documents, Layout, Query, jsonl};
+use super::{Document, Documents, Layout, Query, records, snapshot};
 use crate::error::EvalError;
 use crate::exclusions::{Exclusions, SelfMatches};
 use crate::qrels::Qrels;
@@ -62,11 +62,13 @@ impl BeirFolder {
                 return Err(EvalError::NotACollection { dir: dir.to_owned(), missing: part });
             }
         }
-        let info = match dir.join(MANIFEST).exists() {
-            true => Some(verified(dir)?),
-            false => None,
-        };
+        let info = if dir.join(MANIFEST).exists() { verified(dir)? } else { None };
         Ok(Self { dir: dir.to_owned(), self_matches: SelfMatches::Keep, info })
+    }
+
+    /// Whether a folder has the three parts with their names.
+    pub fn is_at(dir: &Path) -> bool {
+        dir.join(CORPUS).is_file() && dir.join(QUERIES).is_file() && has_tables(&dir.join(QRELS))
     }
 
     /// Sets the task's rule for documents whose id is the query's.
@@ -96,10 +98,22 @@ impl BeirFolder {
     }
 }
 
-fn verified(dir: &Path) -> Result<CollectionInfo, FileError> {
-    let artifact: Artifact<CollectionInfo> = Artifact::open(dir, FORMAT, VERSION..=VERSION)?;
-    artifact.verify()?;
-    Ok(artifact.body)
+/// Whether the folder holds tables of judgements; other layouts keep them as JSON or Parquet.
+fn has_tables(folder: &Path) -> bool {
+    let is_table = |entry: fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "tsv");
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_table)))
+}
+
+/// Checks the folder against its manifest; that of a fetched one tells nothing of the collection.
+fn verified(dir: &Path) -> Result<Option<CollectionInfo>, FileError> {
+    match Artifact::<CollectionInfo>::open(dir, FORMAT, VERSION..=VERSION) {
+        Ok(artifact) => artifact.verify().map(|()| Some(artifact.body)),
+        Err(error @ FileError::Format { .. }) => match snapshot::check(dir) {
+            Err(FileError::Format { .. }) => Err(error),
+            checked => checked.map(|()| None),
+        },
+        Err(error) => Err(error),
+    }
 }
 
 impl Layout for BeirFolder {
@@ -119,11 +133,11 @@ impl Layout for BeirFolder {
     }
 
     fn corpus(&self) -> Result<Documents, EvalError> {
-        Ok(Box::new(jsonl::read::<Document>(&self.corpus_path())?))
+        Ok(Box::new(records::read::<Document>(&[self.corpus_path()])?))
     }
 
     fn queries(&self) -> Result<Vec<Query>, EvalError> {
-        jsonl::read(&self.dir.join(QUERIES))?.collect()
+        records::read(&[self.dir.join(QUERIES)])?.collect()
     }
 
     fn qrels(&self, split: &str) -> Result<Qrels, EvalError> {

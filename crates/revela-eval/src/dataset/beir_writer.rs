@@ -7,7 +7,7 @@ use revela_base::artifact::{ArtifactWriter, IfExists};
 use serde::Serialize;
 
 use super::beir::{CORPUS, CollectionInfo, FORMAT, QRELS, QUERIES, VERSION};
-use super::jsonl::{DocumentOut, IdSet, QueryOut};
+use super::records::{DocumentOut, IdSet, QueryOut};
 use super::{Document, Query, UnknownIds};
 use crate::error::EvalError;
 use crate::qrels::Qrels;

@@ -5,20 +5,28 @@
 
 mod beir;
 mod beir_writer;
-mod jsonl;
+mod bright;
+mod hub;
+mod parquet_rows;
+mod records;
+mod snapshot;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
+use std::path::Path;
 
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Progress;
 
 use crate::error::{EvalError, list};
-use crate::exclusions::Exclusions;
+use crate::exclusions::{Exclusions, SelfMatches};
 use crate::qrels::Qrels;
 
 pub use beir::{BeirFolder, CollectionInfo};
 pub use beir_writer::BeirWriter;
+pub use bright::BrightFolder;
+pub use hub::HubFolder;
+pub use snapshot::{FORMAT as SNAPSHOT_FORMAT, SnapshotInfo, VERSION as SNAPSHOT_VERSION, in_hub_cache};
 
 /// A document of the corpus.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,7 +52,7 @@ pub struct Query {
 pub type Documents = Box<dyn Iterator<Item = Result<Document, EvalError>> + Send>;
 
 /// How a collection is stored: what a layout must be able to give.
-pub trait Layout {
+pub trait Layout: fmt::Debug {
     /// Names of the splits that have judgements, sorted.
     ///
     /// # Errors
@@ -74,6 +82,31 @@ pub trait Layout {
     /// # Errors
     /// The files cannot be read.
     fn exclusions(&self, split: &str) -> Result<Exclusions, EvalError>;
+}
+
+/// Which part of a data set is wanted, and by which rule its results count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// The split: `test`, or a domain of BRIGHT such as `biology` or `biology-long`.
+    pub split: String,
+    /// The subset of a data set that holds several, such as a programming language.
+    pub subset: Option<String>,
+    /// The task's rule for documents whose id is the query's.
+    pub self_matches: SelfMatches,
+}
+
+/// Opens a folder, or a data set in the hub's cache, by the layout that it has.
+///
+/// # Errors
+/// [`EvalError::NotACollection`] where it is none of those known; as the layouts themselves.
+pub fn open(dir: &Path, selection: &Selection) -> Result<Box<dyn Layout>, EvalError> {
+    if BeirFolder::is_at(dir) && selection.subset.is_none() {
+        return Ok(Box::new(BeirFolder::open(dir)?.with_self_matches(selection.self_matches)));
+    }
+    if BrightFolder::is_at(dir) {
+        return Ok(Box::new(BrightFolder::open(dir, selection)?));
+    }
+    Ok(Box::new(HubFolder::open(dir, selection)?))
 }
 
 /// What to do about judgements that name a query or a document that the collection lacks.
@@ -189,5 +222,7 @@ fn check_corpus(
     Ok((count, missing.into_iter().map(str::to_owned).collect()))
 }
 
+#[cfg(test)]
+mod hub_tests;
 #[cfg(test)]
 mod tests;

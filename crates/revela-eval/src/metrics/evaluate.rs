@@ -107,6 +107,26 @@ pub fn evaluate(
     Ok(evaluation)
 }
 
+/// Depths of recall curves, as far as a run is deep.
+const CURVE: [usize; 12] = [1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000];
+
+/// Mean recall of the first `k` results for growing `k` up to `depth`, as pairs of the two.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn recall_curve(
+    qrels: &Qrels,
+    run: &Run,
+    depth: usize,
+    options: &EvaluationOptions,
+) -> Result<Vec<(usize, f64)>, EvalError> {
+    let depths: Vec<NonZeroUsize> =
+        CURVE.iter().filter(|&&k| k <= depth).filter_map(|&k| NonZeroUsize::new(k)).collect();
+    let metrics: Vec<Metric> = depths.iter().copied().map(Metric::Recall).collect();
+    let means = evaluate(qrels, run, &metrics, options)?.means();
+    Ok(depths.iter().map(|k| k.get()).zip(means.into_values()).collect())
+}
+
 /// The number of answered queries without judgements, if they are allowed.
 fn unjudged(qrels: &Qrels, run: &Run, policy: UnjudgedQueries) -> Result<usize, EvalError> {
     let strangers: Vec<&str> = run.iter().map(|(q, _)| q).filter(|q| qrels.get(q).is_none()).collect();

@@ -79,10 +79,15 @@ fn limit(depth: Option<NonZeroUsize>) -> usize {
     depth.map_or(usize::MAX, NonZeroUsize::get)
 }
 
+/// A sum that is 0 where there is nothing; the standard library's is then -0.
+fn sum(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(0.0, |sum, number| sum + number)
+}
+
 fn discounted(gains: impl Iterator<Item = f64>) -> f64 {
     // Most gains are 0, and a logarithm is dear.
     let gains = gains.enumerate().filter(|&(_, gain)| gain != 0.0);
-    gains.map(|(index, gain)| gain / ((index + 2) as f64).log2()).sum()
+    sum(gains.map(|(index, gain)| gain / ((index + 2) as f64).log2()))
 }
 
 fn ndcg(ranking: &Ranking, depth: Option<NonZeroUsize>) -> f64 {
@@ -98,8 +103,8 @@ fn average_precision(ranking: &Ranking, depth: Option<NonZeroUsize>) -> f64 {
         return 0.0;
     }
     let relevant = top(ranking, limit(depth)).iter().enumerate().filter(|(_, j)| j.relevant());
-    let sum: f64 = relevant.zip(1usize..).map(|((index, _), found)| ratio(found, index + 1)).sum();
-    sum / ranking.ideal.len() as f64
+    let precisions = relevant.zip(1usize..).map(|((index, _), found)| ratio(found, index + 1));
+    sum(precisions) / ranking.ideal.len() as f64
 }
 
 fn reciprocal_rank(ranking: &Ranking, depth: Option<NonZeroUsize>) -> f64 {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
 
-pub use evaluate::{Evaluation, EvaluationOptions, MissingQueries, UnjudgedQueries, evaluate};
+pub use evaluate::{Evaluation, EvaluationOptions, MissingQueries, UnjudgedQueries, evaluate, recall_curve};
 
 /// A metric of one query's ranking, in `[0, 1]`; that of a run is the mean over its queries.
 ///

@@ -182,6 +182,7 @@ proptest! {
     fn values_lie_between_0_and_1((grades, scores) in case()) {
         for (metric, value) in values(&grades, hits(&scores)) {
             prop_assert!((0.0..=1.0 + 1e-12).contains(&value), "{metric} is {value}");
+            prop_assert!(value.is_sign_positive(), "{metric} is -0, which reads badly");
         }
     }
 

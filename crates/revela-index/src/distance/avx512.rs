@@ -118,7 +118,7 @@ fn dot_f16(query: &[f32], row: &[u16]) -> f32 {
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn sum_f32(sums: [__m512; 4]) -> f32 {
+pub(super) fn sum_f32(sums: [__m512; 4]) -> f32 {
     let total = _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3]));
     _mm512_reduce_add_ps(total)
 }

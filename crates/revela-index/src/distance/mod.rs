@@ -13,10 +13,12 @@ mod gather;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+mod tile;
 
 use std::sync::OnceLock;
 
 pub(crate) use gather::prefetch;
+pub(crate) use tile::tile;
 
 /// What is added to an int8 code so that it is stored without a sign, which is what the machines'
 /// multiply-and-add instructions want on one side.

@@ -1,5 +1,8 @@
 //! `revela data`: from raw text to chunks and training groups.
 
+mod fetch;
+mod hub;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -27,6 +30,10 @@ pub(crate) enum Data {
     Group(Group),
     /// Make a test collection from source code.
     CodeSearch(CodeSearchArgs),
+    /// Download a public test collection of the catalogue; a call after one that broke off goes on with it.
+    Fetch(fetch::Fetch),
+    /// List the public test collections of the catalogue.
+    Tasks,
 }
 
 pub(crate) fn run(command: Data, context: &Context) -> Result<()> {
@@ -34,6 +41,8 @@ pub(crate) fn run(command: Data, context: &Context) -> Result<()> {
         Data::Chunk(command) => chunk(&command, context),
         Data::Group(command) => group(&command, context),
         Data::CodeSearch(command) => super::code_search::run(&command, context),
+        Data::Fetch(command) => fetch::fetch(&command, context),
+        Data::Tasks => fetch::tasks(),
     }
 }
 

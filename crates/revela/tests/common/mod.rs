@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "helpers of several tests, none of which uses all")]
 
+pub(crate) mod server;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ impl Place {
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_revela"));
         command.args(arguments.split_whitespace()).current_dir(self.0.path()).stdin(Stdio::null());
+        command.env("REVELA_CACHE", self.path("cache")).env_remove("OPENAI_API_KEY");
         command
     }
 

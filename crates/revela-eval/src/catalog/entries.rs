@@ -1,0 +1,51 @@
+//! The files of `datasets/`, as tools/manifests.py found them.
+
+/// Tasks: name and content of their files.
+pub(super) const TASKS: &[(&str, &str)] = &[
+    ("apps", include_str!("../../../../datasets/apps.toml")),
+    ("arguana", include_str!("../../../../datasets/arguana.toml")),
+    ("bioasq", include_str!("../../../../datasets/bioasq.toml")),
+    ("bright-aops", include_str!("../../../../datasets/bright-aops.toml")),
+    ("bright-biology", include_str!("../../../../datasets/bright-biology.toml")),
+    ("bright-earth-science", include_str!("../../../../datasets/bright-earth-science.toml")),
+    ("bright-economics", include_str!("../../../../datasets/bright-economics.toml")),
+    ("bright-leetcode", include_str!("../../../../datasets/bright-leetcode.toml")),
+    ("bright-pony", include_str!("../../../../datasets/bright-pony.toml")),
+    ("bright-psychology", include_str!("../../../../datasets/bright-psychology.toml")),
+    ("bright-robotics", include_str!("../../../../datasets/bright-robotics.toml")),
+    ("bright-stackoverflow", include_str!("../../../../datasets/bright-stackoverflow.toml")),
+    ("bright-sustainable-living", include_str!("../../../../datasets/bright-sustainable-living.toml")),
+    ("bright-theoremqa-questions", include_str!("../../../../datasets/bright-theoremqa-questions.toml")),
+    ("bright-theoremqa-theorems", include_str!("../../../../datasets/bright-theoremqa-theorems.toml")),
+    ("climate-fever", include_str!("../../../../datasets/climate-fever.toml")),
+    ("codefeedback-mt", include_str!("../../../../datasets/codefeedback-mt.toml")),
+    ("codefeedback-st", include_str!("../../../../datasets/codefeedback-st.toml")),
+    ("codesearchnet", include_str!("../../../../datasets/codesearchnet.toml")),
+    ("codesearchnet-ccr", include_str!("../../../../datasets/codesearchnet-ccr.toml")),
+    ("codetrans-contest", include_str!("../../../../datasets/codetrans-contest.toml")),
+    ("codetrans-dl", include_str!("../../../../datasets/codetrans-dl.toml")),
+    ("cosqa", include_str!("../../../../datasets/cosqa.toml")),
+    ("cqadupstack", include_str!("../../../../datasets/cqadupstack.toml")),
+    ("dbpedia-entity", include_str!("../../../../datasets/dbpedia-entity.toml")),
+    ("fever", include_str!("../../../../datasets/fever.toml")),
+    ("fiqa", include_str!("../../../../datasets/fiqa.toml")),
+    ("hotpotqa", include_str!("../../../../datasets/hotpotqa.toml")),
+    ("nfcorpus", include_str!("../../../../datasets/nfcorpus.toml")),
+    ("nq", include_str!("../../../../datasets/nq.toml")),
+    ("quora", include_str!("../../../../datasets/quora.toml")),
+    ("robust04", include_str!("../../../../datasets/robust04.toml")),
+    ("scidocs", include_str!("../../../../datasets/scidocs.toml")),
+    ("scifact", include_str!("../../../../datasets/scifact.toml")),
+    ("signal1m", include_str!("../../../../datasets/signal1m.toml")),
+    ("stackoverflow-qa", include_str!("../../../../datasets/stackoverflow-qa.toml")),
+    ("synthetic-text2sql", include_str!("../../../../datasets/synthetic-text2sql.toml")),
+    ("trec-covid", include_str!("../../../../datasets/trec-covid.toml")),
+    ("trec-news", include_str!("../../../../datasets/trec-news.toml")),
+    ("webis-touche2020", include_str!("../../../../datasets/webis-touche2020.toml")),
+];
+
+/// Published figures.
+pub(super) const PUBLISHED: &[(&str, &str)] = &[
+    ("mteb", include_str!("../../../../datasets/published/mteb.toml")),
+    ("revela", include_str!("../../../../datasets/published/revela.toml")),
+];

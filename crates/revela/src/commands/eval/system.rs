@@ -1,0 +1,253 @@
+//! Systems under test: from flags to a run, with the settings that decide what is found.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use revela_base::checksum::{Checksum, Fingerprint};
+use revela_base::embed::Embedder;
+use revela_eval::{Hit, Run};
+use revela_index::fusion::Fusion;
+use revela_index::{
+    Collection, CollectionBuilder, Effort, Mode, Passage, Query, Searcher, Structure, VectorOptions,
+};
+use revela_model::device::DeviceChoice;
+use revela_model::encoder::Encoder;
+use revela_model::weights::Precision;
+use serde_json::{Value, json};
+
+use super::cache::{self, Cache};
+use super::endpoint::{Endpoint, EndpointConfig};
+use super::{ModeName, SystemArgs};
+use crate::Context;
+use crate::evaluation::HeldOut;
+
+/// Queries that are searched for between two looks at the interrupt flag.
+const QUERY_BLOCK: usize = 32;
+
+/// A file of a collection that changes with everything in it.
+const COLLECTION_MANIFEST: &str = "manifest.jsonl";
+
+/// Everything that goes into a result's `settings`.
+pub(super) type Settings = BTreeMap<String, Value>;
+
+/// How dense rankings are found.
+#[derive(Clone)]
+enum Search {
+    /// Comparing with every vector in memory.
+    Exact,
+    /// A graph over the data, built for this.
+    Graph,
+    /// A collection that is there.
+    Collection(PathBuf),
+}
+
+/// A system whose flags make sense together.
+pub(super) struct System {
+    mode: ModeName,
+    embedder: Option<Arc<dyn Embedder>>,
+    search: Search,
+    effort: Effort,
+    analyser: revela_index::bm25::Analyser,
+}
+
+impl System {
+    /// Opens what the flags name.
+    pub(super) fn open(args: &SystemArgs) -> Result<Self> {
+        let embedder = if args.mode == ModeName::Bm25 { None } else { Some(embedder(args)?) };
+        let search = match (&args.collection, args.exact || args.mode == ModeName::Bm25) {
+            (Some(dir), _) => Search::Collection(dir.clone()),
+            (None, true) => Search::Exact,
+            (None, false) => Search::Graph,
+        };
+        let effort = if args.exact { Effort::Exact } else { Effort::Ef(args.ef) };
+        Ok(Self { mode: args.mode, embedder, search, effort, analyser: args.analyser })
+    }
+
+    /// What decides the run besides program and data.
+    pub(super) fn settings(&self) -> Result<Settings> {
+        let mut settings = Settings::from([("mode".to_owned(), self.mode.name().into())]);
+        if let Some(embedder) = &self.embedder {
+            settings.insert("encoder".into(), serde_json::to_value(embedder.fingerprint())?);
+            let search = match (&self.search, self.effort) {
+                (Search::Exact, _) | (_, Effort::Exact) => json!("exact"),
+                (_, Effort::Ef(ef)) => json!({ "ef": ef }),
+                (_, other) => serde_json::to_value(other)?,
+            };
+            settings.insert("search".into(), search);
+        }
+        match &self.search {
+            Search::Collection(dir) => {
+                let manifest = Checksum::of_file(&dir.join(COLLECTION_MANIFEST))?;
+                settings.insert("collection".into(), serde_json::to_value(manifest)?);
+            }
+            Search::Exact | Search::Graph if self.mode != ModeName::Dense => {
+                settings.insert("analyser".into(), serde_json::to_value(self.analyser)?);
+            }
+            Search::Exact | Search::Graph => {}
+        }
+        Ok(settings)
+    }
+
+    /// What the system finds, from the cache where it is there.
+    pub(super) fn run(&self, held_out: &HeldOut, cache: Option<&Cache>, context: &Context) -> Result<Run> {
+        let data = held_out.fingerprint();
+        let key = cache::program()?
+            .part("data", data.to_string())
+            .part("depth", held_out.search_depth().to_le_bytes())
+            .part("settings", serde_json::to_string(&self.settings()?)?)
+            .finish();
+        if let Some(run) = cache.and_then(|cache| cache.find(key)) {
+            context.progress.line("this was measured before; what was found is taken from the cache");
+            return Ok(held_out.counting(run));
+        }
+        let run = match &self.search {
+            Search::Exact => self.in_memory(held_out, context)?,
+            Search::Collection(dir) => self.over(Collection::open(dir)?, held_out, context)?,
+            Search::Graph => self.over_graph(data, held_out, cache, context)?,
+        };
+        if let Some(cache) = cache {
+            cache.keep(key, &run)?;
+        }
+        Ok(held_out.counting(run))
+    }
+
+    fn in_memory(&self, held_out: &HeldOut, context: &Context) -> Result<Run> {
+        let dense = match &self.embedder {
+            Some(embedder) => Some(held_out.dense(&**embedder, &context.progress, &context.interrupt)?),
+            None => None,
+        };
+        let bm25 = match self.mode {
+            ModeName::Dense => None,
+            ModeName::Bm25 | ModeName::Hybrid => Some(held_out.bm25(self.analyser)?),
+        };
+        let rankings = match (dense, bm25) {
+            (Some(dense), Some(bm25)) => held_out.fused(Fusion::default(), &[(&dense, 1.0), (&bm25, 1.0)]),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => bail!("--mode {} measures nothing", self.mode.name()),
+        };
+        held_out.run(&rankings)
+    }
+
+    /// Builds a graph over the data, or opens the one that the cache holds.
+    fn over_graph(
+        &self,
+        data: Checksum,
+        held_out: &HeldOut,
+        cache: Option<&Cache>,
+        context: &Context,
+    ) -> Result<Run> {
+        let embedder = self.embedder.as_deref().context("a graph needs an encoder")?;
+        let key = cache::program()?
+            .part("data", data.to_string())
+            .part("encoder", embedder.fingerprint().to_string())
+            .part("analyser", serde_json::to_string(&self.analyser)?)
+            .finish();
+        let Some(cache) = cache else {
+            let scratch = Scratch::new(key)?;
+            let collection = self.build(scratch.path(), embedder, held_out, context)?;
+            return self.over(collection, held_out, context);
+        };
+        let path = cache.index_path(key)?;
+        let collection = match path.join(COLLECTION_MANIFEST).exists() {
+            true => Collection::open(&path)?,
+            false => self.build(&path, embedder, held_out, context)?,
+        };
+        self.over(collection, held_out, context)
+    }
+
+    fn build(
+        &self,
+        path: &Path,
+        embedder: &dyn Embedder,
+        held_out: &HeldOut,
+        context: &Context,
+    ) -> Result<Collection> {
+        let passage = |document: &revela_eval::dataset::Document| {
+            let (id, title, text) = (document.id.clone(), document.title.clone(), document.text.clone());
+            Ok::<_, std::io::Error>(Passage { id, title, text })
+        };
+        let vectors = VectorOptions { structure: Structure::Graph, ..VectorOptions::default() };
+        let builder = CollectionBuilder::new(path).analyser(self.analyser).vectors(vectors);
+        let passages = held_out.documents().iter().map(passage);
+        Ok(builder.build(passages, Some(embedder), &context.progress, &context.interrupt)?)
+    }
+
+    /// Searches a collection for every query.
+    fn over(&self, collection: Collection, held_out: &HeldOut, context: &Context) -> Result<Run> {
+        let mut searcher = Searcher::new(collection);
+        if let Some(embedder) = &self.embedder {
+            searcher = searcher.with_embedder(embedder.clone())?;
+        }
+        let mode = match self.mode {
+            ModeName::Dense => Mode::Dense,
+            ModeName::Bm25 => Mode::Bm25,
+            ModeName::Hybrid => Mode::Hybrid(Fusion::default()),
+        };
+        let depth = held_out.search_depth();
+        let queries = &held_out.split().queries;
+        let task = revela_base::progress::Progress::task(
+            &context.progress,
+            "searching",
+            "queries",
+            Some(queries.len() as u64),
+        );
+        let mut run = Run::new();
+        for block in queries.chunks(QUERY_BLOCK) {
+            context.interrupt.check()?;
+            let asked = |query: &revela_eval::dataset::Query| {
+                Query::text(&query.text).k(depth).depth(depth).mode(mode).effort(self.effort)
+            };
+            let asked: Vec<Query> = block.iter().map(asked).collect();
+            for (query, hits) in block.iter().zip(searcher.search_batch(&asked)?) {
+                run.insert(&query.id, hits.into_iter().map(|hit| Hit::new(hit.id, hit.score)).collect())?;
+            }
+            task.advance(block.len() as u64);
+        }
+        Ok(run)
+    }
+}
+
+/// The encoder or the endpoint.
+fn embedder(args: &SystemArgs) -> Result<Arc<dyn Embedder>> {
+    if let Some(dir) = &args.encoder {
+        return Ok(Arc::new(Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?));
+    }
+    let (Some(url), Some(model)) = (&args.endpoint, &args.model) else {
+        bail!("--mode {} needs --encoder DIR, or --endpoint URL with --model NAME", args.mode.name());
+    };
+    Ok(Arc::new(Endpoint::open(EndpointConfig {
+        url: url.clone(),
+        model: model.clone(),
+        key: std::env::var(&args.key_variable).ok().filter(|key| !key.is_empty()),
+        query_prefix: args.query_prefix.clone(),
+        passage_prefix: args.passage_prefix.clone(),
+    })?))
+}
+
+/// A folder that is removed when it is no longer needed.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(key: Checksum) -> Result<Self> {
+        let name =
+            Fingerprint::new().part("key", key.to_string()).part("pid", std::process::id().to_le_bytes());
+        let path = std::env::temp_dir().join(format!("revela-eval-{}", name.finish().short()));
+        if path.exists() {
+            std::fs::remove_dir_all(&path).with_context(|| format!("cannot clear {}", path.display()))?;
+        }
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed stays in the system's folder for temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
