@@ -160,7 +160,7 @@ fn body(load: &Load, queries: &[String], dimension: usize, numbers: &mut Numbers
 
 fn connection(load: &Load, queries: &[String], dimension: usize, number: usize, start: Instant) -> Seen {
     let mut client = Client { address: load.address, stream: None };
-    let mut numbers = Numbers(number as u64 * 0x9e37_79b9_7f4a_7c15 + 1);
+    let mut numbers = Numbers((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut seen = Seen::default();
     let end = start + Duration::from_secs_f64(load.seconds);
     let step = load.rate.map(|rate| Duration::from_secs_f64(load.concurrency as f64 / rate));
@@ -213,8 +213,10 @@ fn main() -> Result<()> {
             scope.spawn(move || connection(load, queries, dimension, number, start))
         };
         let threads: Vec<_> = (0..load.concurrency).map(run).collect();
-        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
-    });
+        // A connection that is not driven any more would make the figures those of another load.
+        let seen = threads.into_iter().map(|thread| thread.join().map_err(|_| "a connection's thread died"));
+        seen.collect::<std::result::Result<_, _>>()
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     let all = |which: fn(&Seen) -> &Vec<f64>| {
         let mut all: Vec<f64> = seen.iter().flat_map(|seen| which(seen).iter().copied()).collect();
