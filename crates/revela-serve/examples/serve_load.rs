@@ -134,6 +134,8 @@ impl Client {
 #[derive(Default)]
 struct Seen {
     served: Vec<f64>,
+    /// Of the served, from when they were sent, which is later than due where this program falls behind.
+    answered: Vec<f64>,
     refused: Vec<f64>,
     failed: usize,
 }
@@ -173,11 +175,17 @@ fn connection(load: &Load, queries: &[String], dimension: usize, number: usize, 
         if due >= end || Instant::now() >= end {
             return seen;
         }
-        let answer = client.send("POST", "/v1/search", &body(load, queries, dimension, &mut numbers));
+        let body = body(load, queries, dimension, &mut numbers);
+        let sent = Instant::now();
+        let answer = client.send("POST", "/v1/search", &body);
+        let from_sending = sent.elapsed().as_secs_f64() * 1e3;
         let millis = due.elapsed().as_secs_f64() * 1e3;
         match answer {
-            Ok((200, _)) => seen.served.push(millis),
-            Ok((429, _)) => seen.refused.push(millis),
+            Ok((200, _)) => {
+                seen.served.push(millis);
+                seen.answered.push(from_sending);
+            }
+            Ok((429, _)) => seen.refused.push(from_sending),
             _ => seen.failed += 1,
         }
         due += step.unwrap_or_default();
@@ -224,6 +232,7 @@ fn main() -> Result<()> {
         all
     };
     let (served, refused) = (all(|seen| &seen.served), all(|seen| &seen.refused));
+    let answered = all(|seen| &seen.answered);
     let after = metric(&mut Client { address: load.address, stream: None }, "process_resident_memory_bytes")?;
     let memory = [before, after].map(|bytes| (bytes / 1e6).round());
     let line = json!({
@@ -239,6 +248,8 @@ fn main() -> Result<()> {
         "p50_ms": quantile(&served, 0.5),
         "p99_ms": quantile(&served, 0.99),
         "max_ms": quantile(&served, 1.0),
+        "from_sending_p50_ms": quantile(&answered, 0.5),
+        "from_sending_p99_ms": quantile(&answered, 0.99),
         "refused_p99_ms": quantile(&refused, 0.99),
         "memory_mb": memory,
     });
