@@ -134,6 +134,8 @@ impl Client {
 #[derive(Default)]
 struct Seen {
     served: Vec<f64>,
+    /// Of the served, from when they were sent, which is later than due where this program falls behind.
+    answered: Vec<f64>,
     refused: Vec<f64>,
     failed: usize,
 }
@@ -160,7 +162,7 @@ fn body(load: &Load, queries: &[String], dimension: usize, numbers: &mut Numbers
 
 fn connection(load: &Load, queries: &[String], dimension: usize, number: usize, start: Instant) -> Seen {
     let mut client = Client { address: load.address, stream: None };
-    let mut numbers = Numbers(number as u64 * 0x9e37_79b9_7f4a_7c15 + 1);
+    let mut numbers = Numbers((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut seen = Seen::default();
     let end = start + Duration::from_secs_f64(load.seconds);
     let step = load.rate.map(|rate| Duration::from_secs_f64(load.concurrency as f64 / rate));
@@ -173,11 +175,17 @@ fn connection(load: &Load, queries: &[String], dimension: usize, number: usize, 
         if due >= end || Instant::now() >= end {
             return seen;
         }
-        let answer = client.send("POST", "/v1/search", &body(load, queries, dimension, &mut numbers));
+        let body = body(load, queries, dimension, &mut numbers);
+        let sent = Instant::now();
+        let answer = client.send("POST", "/v1/search", &body);
+        let from_sending = sent.elapsed().as_secs_f64() * 1e3;
         let millis = due.elapsed().as_secs_f64() * 1e3;
         match answer {
-            Ok((200, _)) => seen.served.push(millis),
-            Ok((429, _)) => seen.refused.push(millis),
+            Ok((200, _)) => {
+                seen.served.push(millis);
+                seen.answered.push(from_sending);
+            }
+            Ok((429, _)) => seen.refused.push(from_sending),
             _ => seen.failed += 1,
         }
         due += step.unwrap_or_default();
@@ -213,8 +221,10 @@ fn main() -> Result<()> {
             scope.spawn(move || connection(load, queries, dimension, number, start))
         };
         let threads: Vec<_> = (0..load.concurrency).map(run).collect();
-        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
-    });
+        // A connection that is not driven any more would make the figures those of another load.
+        let seen = threads.into_iter().map(|thread| thread.join().map_err(|_| "a connection's thread died"));
+        seen.collect::<std::result::Result<_, _>>()
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     let all = |which: fn(&Seen) -> &Vec<f64>| {
         let mut all: Vec<f64> = seen.iter().flat_map(|seen| which(seen).iter().copied()).collect();
@@ -222,6 +232,7 @@ fn main() -> Result<()> {
         all
     };
     let (served, refused) = (all(|seen| &seen.served), all(|seen| &seen.refused));
+    let answered = all(|seen| &seen.answered);
     let after = metric(&mut Client { address: load.address, stream: None }, "process_resident_memory_bytes")?;
     let memory = [before, after].map(|bytes| (bytes / 1e6).round());
     let line = json!({
@@ -237,6 +248,8 @@ fn main() -> Result<()> {
         "p50_ms": quantile(&served, 0.5),
         "p99_ms": quantile(&served, 0.99),
         "max_ms": quantile(&served, 1.0),
+        "from_sending_p50_ms": quantile(&answered, 0.5),
+        "from_sending_p99_ms": quantile(&answered, 0.99),
         "refused_p99_ms": quantile(&refused, 0.99),
         "memory_mb": memory,
     });

@@ -17,7 +17,11 @@ pub fn start_log(config: &LogConfig) -> Result<(), ServeError> {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    let to_stderr = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    // Whoever reads the log may go away; to report that where it can't be written would be a panic.
+    let to_stderr = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(level)
+        .log_internal_errors(false);
     let started = match config.format {
         LogFormat::Text => to_stderr.with_ansi(coloured()).with_target(false).try_init(),
         LogFormat::Json => to_stderr.json().flatten_event(true).with_current_span(false).try_init(),

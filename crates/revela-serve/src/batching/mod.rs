@@ -165,7 +165,11 @@ impl Shared {
             return Ok(());
         }
         let expected = self.pace.expected(lane.tokens + tokens);
-        let late = self.pace.expected(lane.tokens) > Duration::from_millis(self.settings.max_wait_ms);
+        let longest = match kind {
+            TextKind::Query => self.settings.max_wait_ms,
+            TextKind::Passage => self.settings.max_bulk_wait_ms,
+        };
+        let late = self.pace.expected(lane.tokens) > Duration::from_millis(longest);
         if lane.texts + texts > self.settings.queue || late {
             self.metrics.count(Event::EmbedRefused);
             return Err(ApiError::overloaded("the encoder", retry_after(expected)));

@@ -131,8 +131,10 @@ pub struct Batching {
     pub tokens: usize,
     /// Texts that may wait, queries and passages each.
     pub queue: usize,
-    /// Texts that would wait longer than this are refused at once.
+    /// Queries that would wait longer than this are refused at once.
     pub max_wait_ms: u64,
+    /// The same for passages, which come in bulk and have more time.
+    pub max_bulk_wait_ms: u64,
 }
 
 /// How many searches run and wait.
@@ -247,14 +249,21 @@ impl Default for Limits {
 
 impl Default for Batching {
     fn default() -> Self {
-        Self { join: Joining::Budget, wait_ms: 2, tokens: 4096, queue: 1024, max_wait_ms: 500 }
+        Self {
+            join: Joining::Budget,
+            wait_ms: 2,
+            tokens: 4096,
+            queue: 1024,
+            max_wait_ms: 250,
+            max_bulk_wait_ms: 10_000,
+        }
     }
 }
 
 impl Default for SearchConfig {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { threads, queue: 256, max_wait_ms: 500 }
+        Self { threads, queue: 256, max_wait_ms: 250 }
     }
 }
 
