@@ -200,6 +200,7 @@ fn an_endpoint_is_measured_exactly_by_a_graph_and_from_the_cache() {
         );
         match counted.fetch_add(1, Ordering::Relaxed) {
             1 => Reply::status(503),
+            4 => Reply { breaks_after: Some(20), ..embeddings(request, false) },
             number => embeddings(request, number % 2 == 0),
         }
     });

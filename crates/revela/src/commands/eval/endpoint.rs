@@ -14,7 +14,7 @@ use ureq::Agent;
 /// Texts in one request.
 const BATCH: usize = 64;
 
-/// How often a request is made that the server is too busy to answer.
+/// How often a request is made that the server is too busy to answer, or that does not reach it.
 const ATTEMPTS: u32 = 4;
 
 /// The pause after the first of these; it doubles each time.
@@ -111,19 +111,22 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// One request, made again while the server is busy.
+    /// One request, made again while the server is busy or the connection fails.
     fn ask(&self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
         let body = json!({ "model": self.config.model, "input": texts, "encoding_format": "base64" });
         let mut pause = PAUSE;
         for attempt in 1..=ATTEMPTS {
-            let (status, answer) = self.post(&body)?;
-            match status {
-                200 => {
+            let last = attempt == ATTEMPTS;
+            match self.post(&body) {
+                Ok((200, answer)) => {
                     return rows(&answer, texts.len())
                         .with_context(|| format!("{} answers badly", self.address));
                 }
-                429 | 500..=599 if attempt < ATTEMPTS => std::thread::sleep(pause),
-                _ => bail!("{} answers with status {status}: {}", self.address, reason(&answer)),
+                Ok((429 | 500..=599, _)) | Err(_) if !last => std::thread::sleep(pause),
+                Ok((status, answer)) => {
+                    bail!("{} answers with status {status}: {}", self.address, reason(&answer))
+                }
+                Err(error) => return Err(error),
             }
             pause *= 2;
         }
