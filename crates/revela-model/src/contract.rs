@@ -21,6 +21,12 @@ pub enum Scale {
     Raw,
 }
 
+impl Scale {
+    fn is_unit(&self) -> bool {
+        *self == Self::Unit
+    }
+}
+
 /// How texts become token ids and token states become a vector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +42,7 @@ pub struct Contract {
     /// From token states to a vector.
     pub pooling: Pooling,
     /// How long the vector is.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Scale::is_unit")]
     pub scale: Scale,
 }
 

@@ -186,7 +186,15 @@ impl Encoder {
             .part("config", self.model.backbone.config().to_json("").to_string())
             .part("contract", serde_json::to_string(&self.contract).unwrap_or_default())
             .part("tokenizer", self.tokenizer.to_json().unwrap_or_default());
-        for (name, parameter) in named(&self.model) {
+        // Under the names of files, which outlive those of modules.
+        let config = self.model.backbone.config();
+        let backbone =
+            named(&self.model.backbone).into_iter().map(|(name, p)| (config.name_in_file(&name), p));
+        let dense = self.model.dense.iter().enumerate().flat_map(|(number, dense)| {
+            let layer = format!("dense.{number}.{:?}", dense.activation());
+            named(dense).into_iter().map(move |(name, p)| (format!("{layer}.{name}"), p))
+        });
+        for (name, parameter) in backbone.chain(dense) {
             let data = parameter.data();
             fingerprint = fingerprint.part(&format!("{name} {:?}", data.dtype()), data.as_bytes());
         }
