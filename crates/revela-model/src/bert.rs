@@ -1,7 +1,7 @@
 //! Encoders with learned positions, where every token reads the whole text: BERT and what was made of it.
 //!
 //! Fields have names of their own, since the families' files name the same parts differently;
-//! [`crate::names`] translates.
+//! `names` translates.
 
 use std::sync::Arc;
 
