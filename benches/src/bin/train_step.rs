@@ -10,6 +10,7 @@ use clap::{Parser, ValueEnum};
 use revela_base::seed::Seed;
 use revela_model::causal_lm::CausalLm;
 use revela_model::config::{AttentionBias, DecoderConfig, Family, RopeScaling};
+use revela_model::cpu::Matmul;
 use revela_model::decoder::{Decoder, TokenBatch};
 use revela_model::embedding_model::EmbeddingModel;
 use revela_model::init::draw;
@@ -29,6 +30,12 @@ enum Preset {
     Tiny,
     #[value(name = "135m")]
     M135,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Queries {
+    Same,
+    Other,
 }
 
 #[derive(Parser)]
@@ -51,6 +58,13 @@ struct Args {
     /// Let burn recompute cheap operations.
     #[arg(long)]
     checkpointing: bool,
+    /// Whether the retriever's queries are the chunks themselves, as in the peer's bench, or other tokens of the
+    /// same number, as where queries have a prompt. The same ones are embedded once.
+    #[arg(long, default_value = "same")]
+    queries: Queries,
+    /// How the processor multiplies the matrices of linear layers: f32 or bf16.
+    #[arg(long, default_value = "f32")]
+    matmul: Matmul,
 }
 
 fn config(preset: Preset) -> DecoderConfig {
@@ -91,11 +105,16 @@ fn main() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((state >> 33) % config.vocab_size as u64) as u32
     };
-    let texts: Vec<Vec<u32>> = (0..args.batch).map(|_| (0..args.len).map(|_| token()).collect()).collect();
-    let batch = TokenBatch::packed(&texts);
-    let batch = RevelaBatch { lm: batch.clone(), passage: batch.clone(), query: batch };
+    let mut texts = || {
+        let texts: Vec<Vec<u32>> =
+            (0..args.batch).map(|_| (0..args.len).map(|_| token()).collect()).collect();
+        TokenBatch::packed(&texts)
+    };
+    let chunks = texts();
+    let query = if args.queries == Queries::Same { chunks.clone() } else { texts() };
+    let batch = RevelaBatch { lm: chunks.clone(), passage: chunks, query };
     let activations = args.recompute.map_or(Activations::Keep, |chunks| Activations::Recompute { chunks });
-    let run = Run::training(0);
+    let run = Run { kernels: args.matmul.into(), ..Run::training(0) };
     let options = RevelaOptions {
         tau: 0.05,
         embed: EmbedOptions { pooling: Pooling::Eos, activations, run },
@@ -133,7 +152,7 @@ fn main() {
         "system": "revela", "batch": args.batch, "len": args.len,
         "params_lm": count(&lm), "step_s_median": median, "step_s_min": times[0],
         "lm_tokens_per_s": (args.batch * args.len) as f64 / median,
-        "peak_bytes": revela_train::log::peak_memory(), "loss": loss, "recompute": args.recompute, "checkpointing": args.checkpointing,
+        "peak_bytes": revela_train::log::peak_memory(), "loss": loss, "recompute": args.recompute, "checkpointing": args.checkpointing, "matmul": args.matmul, "same_queries": args.queries == Queries::Same,
         "params_retriever": retriever.num_params(),
     });
     println!("{line}");

@@ -225,7 +225,8 @@ mod tests {
 
     #[test]
     fn rounding_is_to_the_nearest_even() {
-        let x: Vec<f32> = numbers(64, 9).into_iter().chain([1.0, 1.003_906_3, 1.011_718_8, -0.0, 3e38]).collect();
+        let x: Vec<f32> =
+            numbers(64, 9).into_iter().chain([1.0, 1.003_906_3, 1.011_718_8, -0.0, 3e38]).collect();
         let left = Left::new(Source::Along(&x), 1, x.len());
         let want: Vec<u16> = x.iter().map(|x| bf16::from_f32(*x).to_bits()).collect();
         assert_eq!(left.data[..x.len()], want);

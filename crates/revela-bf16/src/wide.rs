@@ -229,7 +229,10 @@ fn rows(tile: &Tile<'_>, c: &mut [f32]) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[inline]
-#[allow(clippy::needless_range_loop, reason = "constant bounds over several arrays, which the compiler unrolls")]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "constant bounds over several arrays, which the compiler unrolls"
+)]
 fn block<const R: usize>(tile: &Tile<'_>, row: usize, c: &mut [f32]) {
     let masks = [0, 16].map(|from| ((1u32 << tile.columns.saturating_sub(from).min(16)) - 1) as __mmask16);
     let mut sums = [[_mm512_setzero_ps(); 2]; R];

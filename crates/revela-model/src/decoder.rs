@@ -14,7 +14,7 @@ use crate::kernels::{AttentionMask, AttentionShape, Reach, Rope, RopeTable};
 use crate::layers::{Embedding, Linear, RmsNorm, Run};
 
 /// Token ids of a batch, and which row belongs to which sequence.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenBatch {
     /// One id per row; padding rows hold any id.
     pub ids: Vec<u32>,

@@ -15,10 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::adapter;
 use crate::contract::{Contract, Scale};
+use crate::cpu::Matmul;
 use crate::decoder::TokenBatch;
 use crate::embedding_model::{Backbone, EmbeddingModel};
 use crate::error::{ModelError, Result};
 use crate::hub;
+use crate::kernels::Kernels;
 use crate::layers::Run;
 use crate::model_config::ModelConfig;
 use crate::names;
@@ -52,6 +54,7 @@ pub struct Encoder {
     pub tokenizer: TextTokenizer,
     /// How texts become vectors.
     pub contract: Contract,
+    kernels: Kernels,
     fingerprint: OnceLock<Checksum>,
 }
 
@@ -62,7 +65,14 @@ impl Encoder {
     /// When the tokenizer has ids that the model lacks.
     pub fn new(model: EmbeddingModel, tokenizer: TextTokenizer, contract: Contract) -> Result<Self> {
         tokenizer.check_fits(model.backbone.config().vocab_size())?;
-        Ok(Self { model, tokenizer, contract, fingerprint: OnceLock::new() })
+        Ok(Self { model, tokenizer, contract, kernels: Kernels::default(), fingerprint: OnceLock::new() })
+    }
+
+    /// The same encoder with products of this precision on the processor. The fingerprint stays: vectors of
+    /// either can be searched with the other's.
+    #[must_use]
+    pub fn with_matmul(self, matmul: Matmul) -> Self {
+        Self { kernels: matmul.into(), ..self }
     }
 
     /// Opens a folder that Revela wrote (all checksums are checked), one in Hugging Face's layout, or a PEFT
@@ -145,7 +155,7 @@ impl Encoder {
 
     /// Vectors of token sequences, row-major.
     fn embed_ids(&self, sequences: &[&[u32]]) -> Vec<f32> {
-        let run = Run::default();
+        let run = Run { kernels: self.kernels, ..Run::default() };
         let packed = runs_on(&self.model.sample());
         let batch = if packed { TokenBatch::packed(sequences) } else { TokenBatch::padded(sequences, 0) };
         let vectors: Tensor<2> = self.model.embed(&batch, self.contract.pooling, run);
@@ -247,6 +257,18 @@ mod tests {
         let query = encoder.embed(TextKind::Query, &["fn a() {}"]).unwrap();
         assert!(!close(&query, &together[..width]), "the prefix counts");
         assert!(encoder.embed(TextKind::Query, &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn rounded_products_give_nearly_the_same_vectors() {
+        let exact = tiny_encoder();
+        let rounded = exact.clone().with_matmul(Matmul::Bf16);
+        let texts = ["fn a() {}", "a longer text with some words"];
+        let vectors = [&exact, &rounded].map(|e| e.embed(TextKind::Passage, &texts).unwrap());
+        let cosine: f32 = vectors[0].iter().zip(&vectors[1]).map(|(a, b)| a * b).sum::<f32>() / 2.0;
+        assert!(cosine > 0.9999, "{cosine}");
+        assert_eq!(vectors[0] != vectors[1], revela_bf16::native());
+        assert_eq!(exact.fingerprint(), rounded.fingerprint());
     }
 
     #[test]

@@ -1,7 +1,47 @@
-//! The large products of linear layers, by the `gemm` crate, into memory that is written once.
+//! The large products of linear layers, into memory that is written once: in f32 by the `gemm` crate, of bf16
+//! operands by `revela-bf16`.
 #![allow(unsafe_code)]
 
+use std::fmt;
+use std::str::FromStr;
+
 use gemm::Parallelism;
+use rayon::prelude::*;
+use revela_bf16::{Source, Start, product};
+use serde::{Deserialize, Serialize};
+
+/// How f32 matrices of linear layers are multiplied on the processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Matmul {
+    /// As they are.
+    #[default]
+    F32,
+    /// Operands are rounded to bf16, sums are f32. Takes little more than half the time on processors with
+    /// AVX-512 BF16; others multiply in f32.
+    Bf16,
+}
+
+impl FromStr for Matmul {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            other => Err(format!("unknown precision of products {other}; choose f32 or bf16")),
+        }
+    }
+}
+
+impl fmt::Display for Matmul {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
 
 /// `[m, k] x [k, n]`.
 #[derive(Debug, Clone, Copy)]
@@ -71,21 +111,70 @@ fn fresh(shape: Shape, a: Operand<'_>, b: Operand<'_>) -> Vec<f32> {
     c
 }
 
-/// `x * w^T`: `x` is `[m, k]`, `w` is `[n, k]` (a linear layer's weight), the result `[m, n]`.
-pub fn linear_forward(shape: Shape, x: &[f32], w: &[f32]) -> Vec<f32> {
-    fresh(shape, (x, shape.k, 1), (w, 1, shape.k))
+impl Matmul {
+    fn rounds(self) -> bool {
+        self == Self::Bf16 && revela_bf16::native()
+    }
+
+    /// `x * w^T`: `x` is `[m, k]`, `w` is `[n, k]` (a linear layer's weight), the result `[m, n]`.
+    pub fn linear(self, shape: Shape, x: &[f32], w: &[f32]) -> Vec<f32> {
+        if self.rounds() {
+            return rounded(shape, Source::Along(x), Source::Along(w), Start::Zero);
+        }
+        fresh(shape, (x, shape.k, 1), (w, 1, shape.k))
+    }
+
+    /// The same with `bias`, `[n]`, added to every row.
+    pub fn linear_bias(self, shape: Shape, x: &[f32], w: &[f32], bias: &[f32]) -> Vec<f32> {
+        if self.rounds() {
+            return rounded(shape, Source::Along(x), Source::Along(w), Start::Bias(bias));
+        }
+        let mut y = self.linear(shape, x, w);
+        add_bias(&mut y, bias);
+        y
+    }
+
+    /// `a * b`: `a` is `[m, k]`, `b` is `[k, n]`.
+    pub fn nn(self, shape: Shape, a: &[f32], b: &[f32]) -> Vec<f32> {
+        if self.rounds() {
+            return rounded(shape, Source::Along(a), Source::Across(b), Start::Zero);
+        }
+        fresh(shape, (a, shape.k, 1), (b, shape.n, 1))
+    }
+
+    /// `c += a^T * b`: `a` is `[k, m]`, `b` is `[k, n]`, `c` is `[m, n]`.
+    pub fn tn_add(self, shape: Shape, a: &[f32], b: &[f32], c: &mut [f32]) {
+        assert!(c.len() == shape.m * shape.n, "gemm result has the wrong length");
+        if self.rounds() {
+            return product(shape.into(), Source::Across(a), Source::Across(b), Start::Add, c);
+        }
+        // SAFETY: `c` is an initialised slice of m * n numbers.
+        unsafe { call(shape, c.as_mut_ptr(), true, (a, 1, shape.m), (b, shape.n, 1)) }
+    }
 }
 
-/// `a * b`: `a` is `[m, k]`, `b` is `[k, n]`.
-pub fn product_nn(shape: Shape, a: &[f32], b: &[f32]) -> Vec<f32> {
-    fresh(shape, (a, shape.k, 1), (b, shape.n, 1))
+impl From<Shape> for revela_bf16::Shape {
+    fn from(Shape { m, n, k }: Shape) -> Self {
+        Self { m, n, k }
+    }
 }
 
-/// `c += a^T * b`: `a` is `[k, m]`, `b` is `[k, n]`, `c` is `[m, n]`.
-pub fn product_tn_add(shape: Shape, a: &[f32], b: &[f32], c: &mut [f32]) {
-    assert!(c.len() == shape.m * shape.n, "gemm result has the wrong length");
-    // SAFETY: `c` is an initialised slice of m * n numbers.
-    unsafe { call(shape, c.as_mut_ptr(), true, (a, 1, shape.m), (b, shape.n, 1)) }
+fn rounded(shape: Shape, a: Source<'_>, b: Source<'_>, start: Start<'_>) -> Vec<f32> {
+    let mut c = vec![0.0; shape.m * shape.n];
+    product(shape.into(), a, b, start, &mut c);
+    c
+}
+
+/// Numbers per task.
+const TASK: usize = 1 << 14;
+
+fn add_bias(y: &mut [f32], bias: &[f32]) {
+    let n = bias.len().max(1);
+    y.par_chunks_mut((TASK / n).max(1) * n).for_each(|task| {
+        for row in task.chunks_exact_mut(n) {
+            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -93,17 +182,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_layouts_agree() {
+    fn layouts_agree_in_both_precisions() {
         let shape = Shape { m: 3, n: 4, k: 2 };
+        // Few bits each, so that rounding changes nothing.
         let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let w = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, -1.0];
         let w_t = [1.0, 0.0, 1.0, 2.0, 0.0, 1.0, 1.0, -1.0];
         let x_t = [1.0, 3.0, 5.0, 2.0, 4.0, 6.0];
         let expected = [1.0, 2.0, 3.0, 0.0, 3.0, 4.0, 7.0, 2.0, 5.0, 6.0, 11.0, 4.0];
-        assert_eq!(linear_forward(shape, &x, &w), expected);
-        assert_eq!(product_nn(shape, &x, &w_t), expected);
-        let mut c = vec![1.0; 12];
-        product_tn_add(shape, &x_t, &w_t, &mut c);
-        assert!(c.iter().zip(expected).all(|(c, e)| *c == e + 1.0));
+        for matmul in [Matmul::F32, Matmul::Bf16] {
+            assert_eq!(matmul.linear(shape, &x, &w), expected);
+            assert_eq!(matmul.nn(shape, &x, &w_t), expected);
+            let biased = matmul.linear_bias(shape, &x, &w, &[1.0, 0.0, 0.0, 2.0]);
+            assert_eq!(biased[4..8], [4.0, 4.0, 7.0, 4.0]);
+            let mut c = vec![1.0; 12];
+            matmul.tn_add(shape, &x_t, &w_t, &mut c);
+            assert!(c.iter().zip(expected).all(|(c, e)| *c == e + 1.0));
+        }
+    }
+
+    #[test]
+    fn names_parse_and_display() {
+        for name in ["f32", "bf16"] {
+            assert_eq!(name.parse::<Matmul>().unwrap().to_string(), name);
+        }
+        assert!("int8".parse::<Matmul>().unwrap_err().contains("choose f32 or bf16"));
     }
 }

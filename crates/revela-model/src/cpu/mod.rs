@@ -10,7 +10,7 @@ mod matrix;
 mod microkernel;
 pub mod vector;
 
-pub use gemm::{Shape, linear_forward, product_nn, product_tn_add};
+pub use gemm::{Matmul, Shape};
 pub use matrix::{Mat, MatMut, PANEL, Panels, RightOperand, Store, split_rows};
 pub use microkernel::matmul;
 

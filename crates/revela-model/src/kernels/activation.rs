@@ -68,7 +68,7 @@ impl Activation {
 impl Kernels {
     /// Applies the function to every number.
     pub fn activation(self, x: Tensor<2>, function: Activation) -> Tensor<2> {
-        if self == Self::Fused && runs_on(&x) {
+        if self.fused() && runs_on(&x) {
             return apply(Apply(function), [x.into_dispatch()]);
         }
         match function {

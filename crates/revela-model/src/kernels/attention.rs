@@ -117,7 +117,7 @@ impl Kernels {
         mask: &AttentionMask,
         shape: AttentionShape,
     ) -> Tensor<2> {
-        if self == Self::Fused && runs_on(&q) && runs_on(&k) && runs_on(&v) {
+        if self.fused() && runs_on(&q) && runs_on(&k) && runs_on(&v) {
             let kernel = Attention { shape, reach: mask.reach, packing: mask.packing.clone() };
             return apply(kernel, [q.into_dispatch(), k.into_dispatch(), v.into_dispatch()]);
         }

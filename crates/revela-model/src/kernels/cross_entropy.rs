@@ -4,7 +4,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
 use rayon::prelude::*;
 
 use super::Kernels;
-use crate::cpu::{Shape, arch, linear_forward, product_nn, product_tn_add, vector};
+use crate::cpu::{Matmul, Shape, arch, vector};
 use crate::op::{Kernel, Output, View, apply, runs_on};
 
 /// Logits held at a time.
@@ -16,8 +16,11 @@ impl Kernels {
     /// `hidden`: `[rows, d]`, `output`: `[vocabulary, d]`, `targets`: one per row, `None` where the row
     /// predicts nothing. Returns `[1]`; 0 where no row has a target. Computed in f32.
     pub fn cross_entropy(self, hidden: Tensor<2>, output: Tensor<2>, targets: &[Option<u32>]) -> Tensor<1> {
-        if self == Self::Fused && runs_on(&hidden) && runs_on(&output) {
-            let kernel = CrossEntropy { targets: targets.into() };
+        if let Some(matmul) = self.matmul()
+            && runs_on(&hidden)
+            && runs_on(&output)
+        {
+            let kernel = CrossEntropy { targets: targets.into(), matmul };
             return apply(kernel, [hidden.into_dispatch(), output.into_dispatch()]);
         }
         let device = hidden.device();
@@ -46,6 +49,7 @@ fn selection(targets: &[Option<u32>], device: &Device) -> (Tensor<1, Int>, Tenso
 #[derive(Debug, Clone)]
 struct CrossEntropy {
     targets: std::sync::Arc<[Option<u32>]>,
+    matmul: Matmul,
 }
 
 /// Gradients at an upstream gradient of 1, computed while the logits were there.
@@ -97,16 +101,16 @@ impl Kernel<2> for CrossEntropy {
         let mut loss = 0.0_f64;
         for (x, targets) in hidden.data.chunks(chunk * width).zip(self.targets.chunks(chunk)) {
             let shape = Shape { m: targets.len(), n: vocabulary, k: width };
-            let mut logits = linear_forward(shape, x, output.data);
+            let mut logits = self.matmul.linear(shape, x, output.data);
             let losses = self.rows(&mut logits, vocabulary, targets, factor);
             loss += losses.iter().map(|l| f64::from(*l)).sum::<f64>();
             if needs[0] {
                 let shape = Shape { m: targets.len(), n: width, k: vocabulary };
-                saved.hidden.extend(product_nn(shape, &logits, output.data));
+                saved.hidden.extend(self.matmul.nn(shape, &logits, output.data));
             }
             if needs[1] {
                 let shape = Shape { m: vocabulary, n: width, k: targets.len() };
-                product_tn_add(shape, &logits, x, &mut saved.output);
+                self.matmul.tn_add(shape, &logits, x, &mut saved.output);
             }
         }
         Output { data: vec![(loss / count as f64) as f32], shape: vec![1], saved }

@@ -16,7 +16,7 @@ impl Kernels {
     ///
     /// Mean and variance are taken in f32 whatever the dtype of `x`.
     pub fn layer_norm(self, x: Tensor<2>, weight: Tensor<1>, bias: Option<Tensor<1>>, eps: f64) -> Tensor<2> {
-        if self == Self::Fused && runs_on(&x) && runs_on(&weight) {
+        if self.fused() && runs_on(&x) && runs_on(&weight) {
             let bias = bias.unwrap_or_else(|| weight.clone().inner().zeros_like());
             let kernel = LayerNorm { eps: eps as f32 };
             return apply(kernel, [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()]);

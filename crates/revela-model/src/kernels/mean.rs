@@ -12,7 +12,7 @@ use crate::op::{Kernel, Output, View, apply, runs_on};
 impl Kernels {
     /// `x`: `[rows, d]`. Returns `[sequences, d]`; zeros for a sequence without real rows.
     pub fn sequence_mean(self, x: Tensor<2>, packing: &Arc<Packing>) -> Tensor<2> {
-        if self == Self::Fused && runs_on(&x) {
+        if self.fused() && runs_on(&x) {
             return apply(SequenceMean(packing.clone()), [x.into_dispatch()]);
         }
         let (sequences, rows) = (packing.sequences(), packing.total_rows());

@@ -15,7 +15,7 @@ impl Kernels {
     ///
     /// The mean is taken in f32 whatever the dtype of `x`.
     pub fn rms_norm(self, x: Tensor<2>, weight: Tensor<1>, eps: f64) -> Tensor<2> {
-        if self == Self::Fused && runs_on(&x) && runs_on(&weight) {
+        if self.fused() && runs_on(&x) && runs_on(&weight) {
             let kernel = RmsNorm { eps: eps as f32 };
             return apply(kernel, [x.into_dispatch(), weight.into_dispatch()]);
         }

@@ -13,7 +13,7 @@ const TASK: usize = 1 << 14;
 impl Kernels {
     /// `silu(gate) * up`, all of one shape.
     pub fn swiglu(self, gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
-        if self == Self::Fused && runs_on(&gate) && runs_on(&up) {
+        if self.fused() && runs_on(&gate) && runs_on(&up) {
             return apply(SwiGlu, [gate.into_dispatch(), up.into_dispatch()]);
         }
         activation::silu(gate) * up

@@ -40,7 +40,8 @@ pub(crate) fn compare(inputs: &[Tensor<2>], function: impl Fn(Kernels, &[Tensor<
     }
 }
 
-fn gradients(
+/// The gradients of `function` at `upstream`; none for the constant.
+pub(crate) fn gradients(
     inputs: &[Tensor<2>],
     constant: Option<usize>,
     balanced: bool,

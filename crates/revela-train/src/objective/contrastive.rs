@@ -30,7 +30,7 @@ pub struct ContrastiveOptions {
 /// Loss (nats per example, mean of both directions) and gradients of one batch.
 pub fn step(retriever: &EmbeddingModel, pairs: &CropPairs, options: &ContrastiveOptions) -> StepResult {
     let embeddings = Embeddings::new(retriever, [&pairs.query, &pairs.passage], options.embed);
-    let [query, passage] = embeddings.leaves.clone();
+    let [query, passage] = embeddings.vectors();
     let n = query.dims()[0];
     let scores = query.matmul(passage.transpose()).div_scalar(options.tau);
     let loss = (own_loss(scores.clone()) + own_loss(scores.clone().transpose())).mul_scalar(0.5);

@@ -44,7 +44,7 @@ pub fn step(
     options: &RevelaOptions,
 ) -> (StepResult, Tensor<2>) {
     let embeddings = Embeddings::new(retriever, [&batch.query, &batch.passage], options.embed);
-    let [query, passage] = embeddings.leaves.clone();
+    let [query, passage] = embeddings.vectors();
     let w = inbatch_weights(query, passage, options.tau).weights;
     let language = language_step(lm, &batch.lm, w.clone().inner(), &options.language);
     let mut grads = surrogate(w.clone(), &language.dw).backward();

@@ -10,6 +10,7 @@ use revela_base::file::write_atomic;
 use revela_base::progress::Progress;
 use revela_index::Passage;
 use revela_index::vectors::{Vectors, npy};
+use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
@@ -52,13 +53,16 @@ pub(crate) struct Embed {
     /// How numbers are kept: f32 or bf16.
     #[arg(long, default_value = "f32")]
     dtype: Precision,
+    /// How the processor multiplies: f32, or bf16, which is faster where it has AVX-512 BF16.
+    #[arg(long, default_value = "f32")]
+    matmul: Matmul,
 }
 
 /// Texts embedded between two looks at the interrupt flag: enough for batches of equal length.
 const BLOCK: usize = 4096;
 
 pub(super) fn run(args: &Embed, context: &Context) -> Result<()> {
-    let encoder = Encoder::open(&args.encoder, args.dtype, &args.device.open()?)?;
+    let encoder = Encoder::open(&args.encoder, args.dtype, &args.device.open()?)?.with_matmul(args.matmul);
     let texts = read(&args.input)?;
     let kind = match args.kind {
         Kind::Query => TextKind::Query,
@@ -79,7 +83,8 @@ pub(super) fn run(args: &Embed, context: &Context) -> Result<()> {
     if let Some(path) = &args.times {
         let tokens = encoder.count_tokens(kind, &texts)?;
         let report = json!({
-            "texts": texts.len(), "tokens": tokens, "threads": rayon::current_num_threads(), "seconds": seconds,
+            "texts": texts.len(), "tokens": tokens, "threads": rayon::current_num_threads(), "matmul": args.matmul,
+            "seconds": seconds,
             "texts_per_second": texts.len() as f64 / seconds, "tokens_per_second": tokens as f64 / seconds,
         });
         write_atomic(path, |out| writeln!(out, "{report:#}"))?;
