@@ -89,7 +89,7 @@ fn token_ids_are_those_of_transformers() {
 fn hidden(encoder: &Encoder, ids: &[Vec<u32>], kernels: Kernels) -> Vec<f32> {
     let run = Run { kernels, ..Run::default() };
     let batch = match kernels {
-        Kernels::Fused => TokenBatch::packed(ids),
+        Kernels::Fused | Kernels::Mixed => TokenBatch::packed(ids),
         Kernels::Composed => TokenBatch::padded(ids, 0),
     };
     let rows = encoder.model.backbone.forward(&batch, run);

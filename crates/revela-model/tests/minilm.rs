@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use revela_base::embed::{Embedder, TextKind};
+use revela_model::cpu::Matmul;
 use revela_model::encoder::Encoder;
 use revela_model::weights::{Precision, Weights};
 
@@ -27,9 +28,11 @@ fn embeddings_are_those_of_sentence_transformers() {
     assert_eq!(want.shape, [64, 384]);
     let encoder = Encoder::open(Path::new(&dir), Precision::F32, &Device::flex()).unwrap();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let got = encoder.embed(TextKind::Passage, &texts).unwrap();
-    for ((got, want), text) in got.chunks(384).zip(want.data.chunks(384)).zip(&texts) {
-        let cosine: f64 = got.iter().zip(want).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-        assert!(cosine >= 0.99999, "{text:?}: cosine {cosine}");
+    for (matmul, least) in [(Matmul::F32, 0.99999), (Matmul::Bf16, 0.9999)] {
+        let got = encoder.clone().with_matmul(matmul).embed(TextKind::Passage, &texts).unwrap();
+        for ((got, want), text) in got.chunks(384).zip(want.data.chunks(384)).zip(&texts) {
+            let cosine: f64 = got.iter().zip(want).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            assert!(cosine >= least, "{text:?}: cosine {cosine} with products in {matmul}");
+        }
     }
 }

@@ -7,12 +7,14 @@ use burn::module::Module;
 use burn::tensor::Device;
 use rayon::prelude::*;
 use revela_base::embed::TextKind;
+use revela_base::seed::Seed;
 use revela_model::causal_lm::CausalLm;
 use revela_model::contract::Contract;
 use revela_model::decoder::TokenBatch;
 use revela_model::embedding_model::EmbeddingModel;
 use revela_model::encoder::Encoder;
 use revela_model::language_model::LanguageModel;
+use revela_model::layers::Run;
 use revela_model::lora::{self, Adaptable, LoraConfig};
 use revela_model::op::runs_on;
 use revela_model::params::{map_named, set_trained};
@@ -121,6 +123,11 @@ impl Models {
     /// How numbers are kept.
     pub fn precision(&self) -> Precision {
         self.config.precision
+    }
+
+    /// Kernels and dropout of a training step.
+    pub fn run(&self, dropout: Seed) -> Run {
+        Run { kernels: self.config.matmul.into(), ..Run::training(dropout.0) }
     }
 
     /// Makes the retriever a copy of the language model's decoder, if the stage wants that.

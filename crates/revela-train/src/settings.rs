@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use revela_base::file::FileError;
+use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::lora::LoraConfig;
 use revela_model::pooling::Pooling;
@@ -66,6 +67,9 @@ settings! {
         /// f32 or bf16; the optimiser keeps f32 weights in any case [default: f32]
         #[arg(value_parser = <Precision as std::str::FromStr>::from_str)]
         dtype: Precision,
+        /// How the processor multiplies the matrices of linear layers where dtype is f32: f32, or bf16, which is
+        /// faster where it has AVX-512 BF16 [default: f32]
+        matmul: Matmul,
         /// Longest chunk in the language model's tokens [default: 160]
         lm_max_length: usize,
         /// Longest text in the retriever's tokens, prefix and end included [default: as the retriever says]
@@ -205,6 +209,7 @@ impl Settings {
         self.seed.get_or_insert(42);
         self.device.get_or_insert_default();
         self.dtype.get_or_insert_default();
+        self.matmul.get_or_insert_default();
         self.lm_max_length.get_or_insert(160);
         self.tau_end.get_or_insert(tau);
         self.value_norm.get_or_insert_default();

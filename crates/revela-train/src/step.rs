@@ -36,7 +36,7 @@ pub struct BatchResult {
 pub fn run(stage: &StageConfig, models: &Models, groups: &[ChunkGroup], place: Place) -> Result<BatchResult> {
     let texts: Vec<&str> = groups.iter().flat_map(|g| g.chunks.iter().map(|c| c.text.as_str())).collect();
     let group_size = groups.first().map_or(1, |g| g.chunks.len());
-    let run = Run::training(place.seed.derive("dropout").0);
+    let run = models.run(place.seed.derive("dropout"));
     match stage.objective {
         ObjectiveConfig::Revela { tau, terms, cross, query } => {
             let batch = RevelaBatch {

@@ -288,3 +288,26 @@ fn training_step() {
         }
     }
 }
+
+/// Products of rounded operands give the same training step but for what rounding takes away.
+#[test]
+fn products_in_bf16() {
+    for dir in cases() {
+        let case: Case = serde_json::from_slice(&std::fs::read(dir.join("case.json")).unwrap()).unwrap();
+        let expected = Weights::read_file(&dir.join("expected.safetensors")).unwrap();
+        let run = Run { kernels: Kernels::Mixed, ..Run::training(0) };
+        let m = models(&dir, &Device::flex().autodiff());
+        let options = options(&case, run, CrossPath::Fast, CrossOptions::default().skip, Activations::Keep);
+        let (result, _) = step(&m.lm, &m.retriever, &m.batch, &options);
+        let place = dir.file_name().unwrap().to_string_lossy();
+        let of_loss = (result.loss - case.loss).abs() / case.loss;
+        let mut got = Quantities(Vec::new());
+        got.gradients("grad.lm.", &m.lm, &result.lm);
+        let distances = got.0.iter().map(|(name, v)| relative(v, &expected.get(name).unwrap().data));
+        let worst = distances.fold(0.0, f64::max);
+        println!(
+            "{place}: loss differs by {of_loss:.1e}, the language model's gradients by up to {worst:.1e}"
+        );
+        assert!(of_loss < 1e-3 && worst < 0.05, "{place}: loss {of_loss:.1e}, gradients {worst:.1e}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use revela_base::seed::Seed;
+use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::lora::LoraConfig;
 use revela_model::pooling::Pooling;
@@ -37,6 +38,8 @@ pub struct RunConfig {
     pub device: DeviceChoice,
     /// In which precision.
     pub precision: Precision,
+    /// How the processor multiplies.
+    pub matmul: Matmul,
     /// Longest chunk in the language model's tokens.
     pub lm_max_length: usize,
     /// Overrides the retriever's contract.
@@ -205,6 +208,7 @@ impl RunConfig {
             seed: Seed(need("seed", &s.seed)?),
             device: need("device", &s.device)?,
             precision: need("dtype", &s.dtype)?,
+            matmul: need("matmul", &s.matmul)?,
             lm_max_length: at_least("lm_max_length", need("lm_max_length", &s.lm_max_length)?, 2)?,
             max_length: s.max_length.map(|n| at_least("max_length", n, 2)).transpose()?,
             pooling: s.pooling,

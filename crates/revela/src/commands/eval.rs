@@ -15,6 +15,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use revela_eval::metrics::Metric;
 use revela_index::bm25::Analyser;
+use revela_model::cpu::Matmul;
 
 use super::data::parse_analyser;
 use crate::Context;
@@ -110,6 +111,9 @@ struct SystemArgs {
     /// An encoder's folder, for dense and hybrid.
     #[arg(long)]
     encoder: Option<PathBuf>,
+    /// How the processor multiplies while it embeds: f32, or bf16, which is faster where it has AVX-512 BF16.
+    #[arg(long, default_value = "f32", requires = "encoder")]
+    matmul: Matmul,
     /// The base address of a server that speaks OpenAI's embeddings, such as http://127.0.0.1:8080/v1.
     #[arg(long, conflicts_with = "encoder", requires = "model")]
     endpoint: Option<String>,

@@ -12,6 +12,7 @@ use revela_index::fusion::Fusion;
 use revela_index::{
     Collection, CollectionBuilder, Effort, Mode, Passage, Query, Searcher, Structure, VectorOptions,
 };
+use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
@@ -50,6 +51,8 @@ pub(super) struct System {
     search: Search,
     effort: Effort,
     analyser: revela_index::bm25::Analyser,
+    /// Of an encoder that is not elsewhere.
+    matmul: Option<Matmul>,
 }
 
 impl System {
@@ -61,8 +64,9 @@ impl System {
             (None, true) => Search::Exact,
             (None, false) => Search::Graph,
         };
+        let matmul = args.encoder.as_ref().map(|_| args.matmul);
         let effort = if args.exact { Effort::Exact } else { Effort::Ef(args.ef) };
-        Ok(Self { mode: args.mode, embedder, search, effort, analyser: args.analyser })
+        Ok(Self { mode: args.mode, embedder, search, effort, analyser: args.analyser, matmul })
     }
 
     /// What decides the run besides program and data.
@@ -76,6 +80,9 @@ impl System {
                 (_, other) => serde_json::to_value(other)?,
             };
             settings.insert("search".into(), search);
+        }
+        if let Some(matmul) = self.matmul {
+            settings.insert("matmul".into(), serde_json::to_value(matmul)?);
         }
         match &self.search {
             Search::Collection(dir) => {
@@ -142,6 +149,7 @@ impl System {
         let key = cache::program()?
             .part("data", data.to_string())
             .part("encoder", embedder.fingerprint().to_string())
+            .part("matmul", serde_json::to_string(&self.matmul)?)
             .part("analyser", serde_json::to_string(&self.analyser)?)
             .finish();
         let Some(cache) = cache else {
@@ -212,7 +220,8 @@ impl System {
 /// The encoder or the endpoint.
 fn embedder(args: &SystemArgs) -> Result<Arc<dyn Embedder>> {
     if let Some(dir) = &args.encoder {
-        return Ok(Arc::new(Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?));
+        let encoder = Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
+        return Ok(Arc::new(encoder.with_matmul(args.matmul)));
     }
     let (Some(url), Some(model)) = (&args.endpoint, &args.model) else {
         bail!("--mode {} needs --encoder DIR, or --endpoint URL with --model NAME", args.mode.name());

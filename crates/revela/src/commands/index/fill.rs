@@ -16,6 +16,7 @@ use revela_index::{
     Coding, CollectionBuilder, CollectionWriter, Duplicates, Entry, GraphOptions, InsertOrder, Metric,
     Passage, Structure, VectorOptions,
 };
+use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
@@ -54,6 +55,9 @@ struct Company {
     /// The folder of the encoder that embeds passages [default: none, and no vectors]
     #[arg(long, conflicts_with = "vectors")]
     encoder: Option<PathBuf>,
+    /// How the processor multiplies while it embeds: f32, or bf16, which is faster where it has AVX-512 BF16.
+    #[arg(long, default_value = "f32", requires = "encoder")]
+    matmul: Matmul,
 }
 
 #[derive(Args)]
@@ -173,7 +177,7 @@ impl Company {
 
     fn encoder(&self) -> Result<Option<Encoder>> {
         let Some(dir) = &self.encoder else { return Ok(None) };
-        Ok(Some(Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?))
+        Ok(Some(Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?.with_matmul(self.matmul)))
     }
 }
 
