@@ -21,6 +21,11 @@ pub(crate) fn round(from: &[f32], to: &mut [u16]) {
     }
 }
 
+/// Squared length of what rounding takes away.
+pub(crate) fn lost(x: &[f32]) -> f32 {
+    x.iter().map(|x| (x - value(bits(*x))).powi(2)).sum()
+}
+
 /// Fills rows of `left` from columns, from this row and this number of each row on.
 pub(crate) fn transpose(x: &[f32], across: usize, left: &mut Left, [first, from]: [usize; 2]) {
     for (row, to) in left.data.chunks_exact_mut(left.stride).enumerate().skip(first) {

@@ -34,6 +34,12 @@ pub(crate) fn round(from: &[f32], to: &mut [u16]) -> bool {
     available()
 }
 
+/// Squared length of what rounding takes away.
+pub(crate) fn lost(x: &[f32]) -> Option<f32> {
+    // SAFETY: the instructions are there.
+    available().then(|| unsafe { lost_of(x) })
+}
+
 /// Fills rows of the left operand from columns.
 pub(crate) fn transpose(x: &[f32], across: usize, left: &mut Left) -> bool {
     if available() {
@@ -92,6 +98,23 @@ fn round_row(from: &[f32], to: &mut [u16]) {
         }
     }
     plain::round(rest, to_rest);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn lost_of(x: &[f32]) -> f32 {
+    let (blocks, rest) = x.as_chunks::<16>();
+    let mut sum = _mm512_setzero_ps();
+    for block in blocks {
+        // SAFETY: a block of 16 numbers; vectors of bf16 and of integers are the same 32 bytes.
+        let (x, rounded) = unsafe {
+            let x = _mm512_loadu_ps(block.as_ptr());
+            (x, std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x)))
+        };
+        let back = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(rounded)));
+        let lost = _mm512_sub_ps(x, back);
+        sum = _mm512_fmadd_ps(lost, lost, sum);
+    }
+    _mm512_reduce_add_ps(sum) + plain::lost(rest)
 }
 
 /// Moves the numbers of two rows of 16 beside each other: (low 0, high 0, low 1, high 1, ..).

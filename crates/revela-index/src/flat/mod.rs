@@ -1,4 +1,10 @@
 //! Exact search: every query against every row.
+//!
+//! Two ways that find the same to the last bit: comparing in full ([`search_block`]), and, where the processor
+//! multiplies bf16 numbers, comparing what is rounded first ([`rounded`]).
+
+mod best;
+mod rounded;
 
 use rayon::prelude::*;
 
@@ -6,6 +12,7 @@ use crate::distance::tile;
 use crate::error::Error;
 use crate::topk::Scored;
 use crate::vectors::Rows;
+use best::Best;
 
 /// Queries that one thread takes at a time; they stay in the second-level cache while rows pass by.
 const QUERY_BLOCK: usize = 128;
@@ -33,10 +40,15 @@ pub fn search(
             found: queries.dim(),
         });
     }
-    let share = queries.len().div_ceil(rayon::current_num_threads());
-    let blocks = queries.data().par_chunks(share.clamp(1, QUERY_BLOCK) * queries.dim());
-    let found = blocks.flat_map_iter(|block| search_block(rows, block, k, keep));
-    Ok(found.collect())
+    let share = queries.len().div_ceil(rayon::current_num_threads()).max(1);
+    let found: Vec<Vec<_>> = if rounded::pays(queries.len()) {
+        let blocks = queries.data().par_chunks(share.min(rounded::QUERY_BLOCK) * queries.dim());
+        blocks.map(|block| rounded::search_block(rows, block, k, keep)).collect()
+    } else {
+        let blocks = queries.data().par_chunks(share.min(QUERY_BLOCK) * queries.dim());
+        blocks.map(|block| search_block(rows, block, k, keep)).collect()
+    };
+    Ok(found.into_iter().flatten().collect())
 }
 
 fn search_block(
@@ -66,51 +78,6 @@ fn search_block(
         }
     }
     best.into_iter().map(Best::into_sorted).collect()
-}
-
-/// The `k` best of scores that come in the order of their rows.
-///
-/// Those that may be among them gather, and are cut back to `k` when they are twice as many: for large `k`
-/// that is several times as quick as a heap, which is reordered for each.
-struct Best {
-    k: usize,
-    gathered: Vec<Scored<u32>>,
-    threshold: f32,
-}
-
-impl Best {
-    fn new(k: usize) -> Self {
-        Self { k, gathered: Vec::new(), threshold: f32::NEG_INFINITY }
-    }
-
-    fn offer(&mut self, scores: &[f32], first: u32, keep: &(dyn Fn(u32) -> bool + Sync)) {
-        if self.k == 0 {
-            return;
-        }
-        for (id, &score) in (first..).zip(scores) {
-            // Rows ascend, so one whose score equals that of the last of the k loses the tie.
-            if score > self.threshold && keep(id) {
-                self.gathered.push(Scored { score, id });
-                if self.gathered.len() >= self.k.saturating_mul(2) {
-                    self.cut();
-                }
-            }
-        }
-    }
-
-    fn cut(&mut self) {
-        if self.gathered.len() > self.k {
-            let (_, last, _) = self.gathered.select_nth_unstable(self.k - 1);
-            self.threshold = last.score;
-            self.gathered.truncate(self.k);
-        }
-    }
-
-    fn into_sorted(mut self) -> Vec<Scored<u32>> {
-        self.cut();
-        self.gathered.sort_unstable();
-        self.gathered
-    }
 }
 
 #[cfg(test)]
@@ -145,6 +112,8 @@ mod tests {
             let rows = Vectors::new("rows", dim, data).unwrap();
             let keep = |id: u32| id.is_multiple_of(modulus);
             let found = search(rows.view(), rows.view(), k, &keep).unwrap();
+            prop_assert_eq!(&found, &search_block(rows.view(), rows.view().data(), k, &keep));
+            prop_assert_eq!(&found, &rounded::search_block(rows.view(), rows.view().data(), k, &keep));
             prop_assert_eq!(found.len(), rows.len());
             for (query, found) in rows.view().iter().zip(found) {
                 let ids: Vec<u32> = found.iter().map(|s| s.id).collect();
