@@ -91,8 +91,7 @@ fn candidates(
         multiply(&left, &right, Start::Zero, &mut scores);
         seen = block.chunks_exact(dim).map(Extent::of).fold(seen, Extent::max);
         for ((scores, extent), found) in scores.chunks_exact(width).zip(&extents).zip(&mut found) {
-            // Not finite is not less either.
-            if !(extent.length.max(seen.length) < LONGEST) {
+            if extent.length.max(seen.length) >= LONGEST {
                 return None;
             }
             // Bounds of all rows so far, since any of them may be the k-th best.
