@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use revela_base::seed::Seed;
 use revela_model::causal_lm::CausalLm;
 use revela_model::config::{AttentionBias, DecoderConfig, Family, RopeScaling};
 use revela_model::cpu::Matmul;
 use revela_model::decoder::{Decoder, TokenBatch};
+use revela_model::device::DeviceChoice;
 use revela_model::embedding_model::EmbeddingModel;
 use revela_model::init::draw;
 use revela_model::kernels::AttentionShape;
@@ -55,9 +55,6 @@ struct Args {
     /// Compute the batch in pieces of this many chunks instead of keeping its activations.
     #[arg(long)]
     recompute: Option<usize>,
-    /// Let burn recompute cheap operations.
-    #[arg(long)]
-    checkpointing: bool,
     /// Whether the retriever's queries are the chunks themselves, as in the peer's bench, or other tokens of the
     /// same number, as where queries have a prompt. The same ones are embedded once.
     #[arg(long, default_value = "same")]
@@ -88,14 +85,11 @@ fn config(preset: Preset) -> DecoderConfig {
     }
 }
 
-fn main() {
+fn main() -> revela_model::Result<()> {
     revela_alloc::keep_freed_memory();
     let args = Args::parse();
     let config = Arc::new(config(args.preset));
-    let mut device = Device::flex().autodiff();
-    if args.checkpointing {
-        device = device.gradient_checkpointing();
-    }
+    let device = DeviceChoice::Cpu.open_for_training()?;
     let mut lm = draw(CausalLm::zeros(config.clone(), &device), Seed(0), &device);
     let retriever = draw(Decoder::zeros(config.clone(), &device), Seed(1), &device);
     let mut retriever = EmbeddingModel::from(retriever);
@@ -152,8 +146,9 @@ fn main() {
         "system": "revela", "batch": args.batch, "len": args.len,
         "params_lm": count(&lm), "step_s_median": median, "step_s_min": times[0],
         "lm_tokens_per_s": (args.batch * args.len) as f64 / median,
-        "peak_bytes": revela_train::log::peak_memory(), "loss": loss, "recompute": args.recompute, "checkpointing": args.checkpointing, "matmul": args.matmul, "same_queries": args.queries == Queries::Same,
+        "peak_bytes": revela_train::log::peak_memory(), "loss": loss, "recompute": args.recompute, "matmul": args.matmul, "same_queries": args.queries == Queries::Same,
         "params_retriever": retriever.num_params(),
     });
     println!("{line}");
+    Ok(())
 }

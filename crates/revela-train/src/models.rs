@@ -60,8 +60,7 @@ pub struct Models {
 impl Models {
     /// Opens the models that a run begins with, on a device with autodiff.
     pub fn open(config: &Arc<RunConfig>) -> Result<Self> {
-        let plain = config.device.open()?;
-        let device = plain.clone().autodiff();
+        let device = config.device.open_for_training()?;
         let mut models = Self { lm: None, retriever: None, config: config.clone(), device };
         if let Some(dir) = &config.lm {
             models.lm = Some(models.open_lm(dir)?);
