@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::{DType, Tensor};
 use rayon::prelude::*;
+use revela_model::cpu::vectorised;
 use revela_model::op;
 use revela_model::params::{Parameter, map_named};
 use serde::{Deserialize, Serialize};
@@ -214,15 +215,14 @@ impl Step {
         let rate = (self.learning_rate / self.correction1) as f32;
         let (inverse2, epsilon) = ((1.0 / self.correction2) as f32, self.config.epsilon as f32);
         let factor = self.factor as f32;
-        let arch = revela_model::cpu::arch();
         w.par_chunks_mut(TASK)
             .zip(m.par_chunks_mut(TASK).zip(v.par_chunks_mut(TASK)))
             .zip(gradient.par_chunks(TASK))
             .for_each(|((w, (m, v)), g)| {
-                arch.dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
-                        for ((w, (m, v)), g) in w.iter_mut().zip(m.iter_mut().zip(v)).zip(g) {
+                        for ((w, (m, v)), g) in w.iter_mut().zip(m.iter_mut().zip(v.iter_mut())).zip(g) {
                             let g = g * factor;
                             *m = beta1 * *m + rest1 * g;
                             *v = beta2 * *v + rest2 * g * g;

@@ -18,3 +18,22 @@ pub use microkernel::matmul;
 pub fn arch() -> pulp::Arch {
     pulp::Arch::new()
 }
+
+/// Runs a closure that is compiled for the machine's instruction set. Mark it, and closures in it,
+/// `#[inline(always)]`: what is not inlined is compiled for the oldest processor.
+///
+/// pulp itself takes closures that are called once, and calls others through a function that is not inlined.
+pub fn vectorised<R>(body: impl FnMut() -> R) -> R {
+    arch().dispatch(Body(body))
+}
+
+struct Body<F>(F);
+
+impl<R, F: FnMut() -> R> pulp::WithSimd for Body<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(mut self, _simd: S) -> R {
+        (self.0)()
+    }
+}

@@ -1,6 +1,6 @@
 //! Element-wise mathematics and reductions, written so that the compiler vectorises them.
 //!
-//! Call them inside `pulp::Arch::dispatch`: there they are compiled for the machine's instruction set.
+//! Call them inside [`super::vectorised`]: there they are compiled for the machine's instruction set.
 //! Reductions add in [`LANES`] interleaved sums whatever the instruction set, so that every machine of
 //! one kind of arithmetic gives the same bytes; products are not fused with additions for the same reason.
 
@@ -62,6 +62,19 @@ pub fn max(x: &[f32]) -> f32 {
         }
     }
     lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
+}
+
+/// The sum of a slice.
+#[inline(always)]
+pub fn sum(x: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for l in 0..LANES {
+            lanes[l] += chunk[l];
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().sum::<f32>()
 }
 
 /// Sum of the products of two slices of one length.
@@ -150,6 +163,7 @@ mod tests {
         assert_eq!(max(&[]), f32::NEG_INFINITY);
         let plain: f32 = x.iter().map(|v| v * v).sum();
         assert!((dot(&x, &x) - plain).abs() < 1e-5);
+        assert!((sum(&x) - x.iter().sum::<f32>()).abs() < 1e-5);
         let mut soft = x.clone();
         let sum = exp_scores(&mut soft, 0.5);
         let top = max(&x) * 0.5;

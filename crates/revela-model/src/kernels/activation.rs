@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Kernels;
-use crate::cpu::arch;
 use crate::cpu::vector::{erf, exp, sigmoid};
+use crate::cpu::vectorised;
 use crate::op::{Keep, Kernel, Output, View, apply, runs_on};
 
 /// Numbers per task.
@@ -118,11 +118,14 @@ impl Kernel<1> for Apply {
 
     fn forward(&self, [x]: [View<'_>; 1], _needs: [bool; 1]) -> Output<()> {
         let mut out = vec![0.0; x.data.len()];
-        let arch = arch();
         out.par_chunks_mut(TASK).zip(x.data.par_chunks(TASK)).for_each(|(out, x)| {
-            specialised!(self.0, F => arch.dispatch(
+            specialised!(self.0, F => vectorised(
                 #[inline(always)]
-                || out.iter_mut().zip(x).for_each(|(out, &x)| *out = F.value(x)),
+                || {
+                    for (out, &x) in out.iter_mut().zip(x) {
+                        *out = F.value(x);
+                    }
+                },
             ));
         });
         Output::new(out, x.shape)
@@ -130,12 +133,15 @@ impl Kernel<1> for Apply {
 
     fn backward(&self, [x]: [View<'_>; 1], (): (), grad: View<'_>, _: [bool; 1]) -> [Option<Vec<f32>>; 1] {
         let mut dx = vec![0.0; x.data.len()];
-        let arch = arch();
         let inputs = x.data.par_chunks(TASK).zip(grad.data.par_chunks(TASK));
         dx.par_chunks_mut(TASK).zip(inputs).for_each(|(dx, (x, grad))| {
-            specialised!(self.0, F => arch.dispatch(
+            specialised!(self.0, F => vectorised(
                 #[inline(always)]
-                || dx.iter_mut().zip(x.iter().zip(grad)).for_each(|(dx, (&x, g))| *dx = g * F.slope(x)),
+                || {
+                    for (dx, (&x, g)) in dx.iter_mut().zip(x.iter().zip(grad)) {
+                        *dx = g * F.slope(x);
+                    }
+                },
             ));
         });
         [Some(dx)]

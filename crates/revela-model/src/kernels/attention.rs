@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::Kernels;
 use crate::Packing;
 use crate::cpu::vector::{dot, exp_scores, scale};
-use crate::cpu::{Mat, MatMut, PANEL, Panels, RightOperand, Store, arch, matmul, split_rows};
+use crate::cpu::{Mat, MatMut, PANEL, Panels, RightOperand, Store, arch, matmul, split_rows, vectorised};
 use crate::op::{Kernel, Output, View, apply, runs_on};
 
 /// How a row of features divides into heads.
@@ -203,7 +203,7 @@ impl Attention {
             Mat::new(&s.q[block.from * width + head * self.shape.dim..], block.rows(), self.shape.dim, width);
         matmul(arch, q, keys.into(), MatMut::new(p, block.rows(), block.columns, block.columns), Store::Set);
         let factor = self.shape.scale();
-        arch.dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for (row, p) in p.chunks_exact_mut(block.columns).take(block.rows()).enumerate() {
@@ -279,7 +279,7 @@ impl Attention {
             Store::Set,
         );
         let factor = self.shape.scale();
-        arch.dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 let rows = dp.chunks_exact_mut(block.columns).zip(p.chunks_exact(block.columns));

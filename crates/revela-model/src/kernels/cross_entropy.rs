@@ -4,7 +4,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
 use rayon::prelude::*;
 
 use super::Kernels;
-use crate::cpu::{Matmul, Shape, arch, vector};
+use crate::cpu::{Matmul, Shape, vector, vectorised};
 use crate::op::{Kernel, Output, View, apply, runs_on};
 
 /// Logits held at a time.
@@ -62,12 +62,11 @@ struct Saved {
 impl CrossEntropy {
     /// Turns each row of logits into its gradient (times `factor`) and returns the rows' losses.
     fn rows(&self, logits: &mut [f32], vocabulary: usize, targets: &[Option<u32>], factor: f32) -> Vec<f32> {
-        let arch = arch();
         logits
             .par_chunks_mut(vocabulary)
             .zip(targets)
             .map(|(row, target)| {
-                arch.dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
                         let Some(target) = target.map(|t| t as usize) else {

@@ -4,7 +4,8 @@ use burn::tensor::{DType, Tensor};
 use rayon::prelude::*;
 
 use super::Kernels;
-use crate::cpu::{arch, vector::dot};
+use crate::cpu::vector::{dot, sum};
+use crate::cpu::vectorised;
 use crate::op::{Kernel, Output, View, apply, runs_on};
 
 /// Rows per task.
@@ -43,15 +44,7 @@ impl LayerNorm {
     #[inline(always)]
     fn standardise(&self, x: &[f32], out: &mut [f32]) -> f32 {
         let n = x.len() as f32;
-        // Sums in lanes, as `dot` does, vectorise; a plain sum would not.
-        let mut lanes = [0.0; 16];
-        let (chunks, rest) = x.as_chunks::<16>();
-        for chunk in chunks {
-            for (lane, x) in lanes.iter_mut().zip(chunk) {
-                *lane += x;
-            }
-        }
-        let mean = (lanes.iter().sum::<f32>() + rest.iter().sum::<f32>()) / n;
+        let mean = sum(x) / n;
         for (out, &x) in out.iter_mut().zip(x) {
             *out = x - mean;
         }
@@ -76,15 +69,13 @@ impl LayerNorm {
         let n = x.len() as f32;
         let inverse = self.standardise(x, y);
         let (dw, db) = sums.split_at_mut(x.len());
-        let mut mean = 0.0;
         for ((((dx, dw), db), (&w, &y)), &dy) in dx.iter_mut().zip(dw).zip(db).zip(w.iter().zip(&*y)).zip(dy)
         {
             *dw += dy * y;
             *db += dy;
             *dx = dy * w;
-            mean += *dx;
         }
-        let (mean, slope) = (mean / n, dot(dx, y) / n);
+        let (mean, slope) = (sum(dx) / n, dot(dx, y) / n);
         for (dx, &y) in dx.iter_mut().zip(&*y) {
             *dx = (*dx - mean - y * slope) * inverse;
         }
@@ -97,9 +88,8 @@ impl Kernel<3> for LayerNorm {
     fn forward(&self, [x, weight, bias]: [View<'_>; 3], _needs: [bool; 3]) -> Output<()> {
         let (_, width) = x.rows();
         let mut out = vec![0.0; x.data.len()];
-        let arch = arch();
         out.par_chunks_mut(TASK * width).zip(x.data.par_chunks(TASK * width)).for_each(|(out, x)| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
@@ -127,14 +117,13 @@ impl Kernel<3> for LayerNorm {
     ) -> [Option<Vec<f32>>; 3] {
         let (_, width) = x.rows();
         let mut dx = vec![0.0; x.data.len()];
-        let arch = arch();
         let inputs = x.data.par_chunks(TASK * width).zip(grad.data.par_chunks(TASK * width));
         let tasks: Vec<Vec<f32>> = dx
             .par_chunks_mut(TASK * width)
             .zip(inputs)
             .map(|(dx, (x, grad))| {
                 let (mut sums, mut y) = (vec![0.0; 2 * width], vec![0.0; width]);
-                arch.dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
                         let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 use rayon::prelude::*;
 
 use super::Kernels;
-use crate::cpu::{arch, vector::dot};
+use crate::cpu::{vector::dot, vectorised};
 use crate::op::{Keep, Kernel, Output, View, apply, runs_on};
 
 /// Rows per task.
@@ -46,9 +46,8 @@ impl Kernel<2> for RmsNorm {
     fn forward(&self, [x, weight]: [View<'_>; 2], _needs: [bool; 2]) -> Output<()> {
         let (_, width) = x.rows();
         let mut out = vec![0.0; x.data.len()];
-        let arch = arch();
         out.par_chunks_mut(TASK * width).zip(x.data.par_chunks(TASK * width)).for_each(|(out, x)| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
@@ -72,13 +71,12 @@ impl Kernel<2> for RmsNorm {
     ) -> [Option<Vec<f32>>; 2] {
         let (_, width) = x.rows();
         let mut dx = vec![0.0; x.data.len()];
-        let arch = arch();
         let tasks: Vec<Vec<f32>> = dx
             .par_chunks_mut(TASK * width)
             .zip(x.data.par_chunks(TASK * width).zip(grad.data.par_chunks(TASK * width)))
             .map(|(dx, (x, grad))| {
                 let mut dw = vec![0.0; width];
-                arch.dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
                         let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));

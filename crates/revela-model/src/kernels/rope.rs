@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::Kernels;
 use crate::Packing;
+use crate::cpu::vectorised;
 use crate::op::{Kernel, Output, View, apply};
 
 /// Cosines and sines for every position, `[positions, dim / 2]`.
@@ -93,25 +94,35 @@ struct Rotate {
 impl Rotate {
     fn turn(&self, x: View<'_>) -> Vec<f32> {
         let (_, width) = x.rows();
-        let half = self.table.half;
         let mut out = vec![0.0; x.data.len()];
         let pieces = crate::cpu::split_rows(&mut out, self.packing.starts(), width);
         pieces.into_par_iter().zip(self.packing.starts()).for_each(|(out, start)| {
-            let rows = out.chunks_exact_mut(width).zip(x.data[start * width..].chunks_exact(width));
-            for (position, (out, x)) in rows.enumerate() {
-                let cos = &self.table.cos[position * half..][..half];
-                let sin = &self.table.sin[position * half..][..half];
-                for (out, x) in out.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
-                    let ((out_a, out_b), (a, b)) = (out.split_at_mut(half), x.split_at(half));
-                    for i in 0..half {
-                        let s = sin[i] * self.direction;
-                        out_a[i] = a[i] * cos[i] - b[i] * s;
-                        out_b[i] = b[i] * cos[i] + a[i] * s;
+            vectorised(
+                #[inline(always)]
+                || {
+                    let rows = out.chunks_exact_mut(width).zip(x.data[start * width..].chunks_exact(width));
+                    for (position, (out, x)) in rows.enumerate() {
+                        self.turn_row(position, x, out);
                     }
-                }
-            }
+                },
+            );
         });
         out
+    }
+
+    #[inline(always)]
+    fn turn_row(&self, position: usize, x: &[f32], out: &mut [f32]) {
+        let half = self.table.half;
+        let cos = &self.table.cos[position * half..][..half];
+        let sin = &self.table.sin[position * half..][..half];
+        for (out, x) in out.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
+            let ((out_a, out_b), (a, b)) = (out.split_at_mut(half), x.split_at(half));
+            for i in 0..half {
+                let s = sin[i] * self.direction;
+                out_a[i] = a[i] * cos[i] - b[i] * s;
+                out_b[i] = b[i] * cos[i] + a[i] * s;
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, activation};
 use rayon::prelude::*;
 
 use super::Kernels;
-use crate::cpu::{arch, vector::sigmoid};
+use crate::cpu::{vector::sigmoid, vectorised};
 use crate::op::{Keep, Kernel, Output, View, apply, runs_on};
 
 /// Numbers per task.
@@ -30,10 +30,9 @@ impl Kernel<2> for SwiGlu {
 
     fn forward(&self, [gate, up]: [View<'_>; 2], _needs: [bool; 2]) -> Output<()> {
         let mut out = vec![0.0; gate.data.len()];
-        let arch = arch();
         out.par_chunks_mut(TASK).zip(gate.data.par_chunks(TASK).zip(up.data.par_chunks(TASK))).for_each(
             |(out, (gate, up))| {
-                arch.dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
                         for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
@@ -54,18 +53,17 @@ impl Kernel<2> for SwiGlu {
         _needs: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
         let (mut d_gate, mut d_up) = (vec![0.0; gate.data.len()], vec![0.0; gate.data.len()]);
-        let arch = arch();
         d_gate
             .par_chunks_mut(TASK)
             .zip(d_up.par_chunks_mut(TASK))
             .zip(gate.data.par_chunks(TASK).zip(up.data.par_chunks(TASK)))
             .zip(grad.data.par_chunks(TASK))
             .for_each(|(((d_gate, d_up), (gate, up)), grad)| {
-                arch.dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
                         for ((((d_gate, d_up), &g), &u), &dy) in
-                            d_gate.iter_mut().zip(d_up).zip(gate).zip(up).zip(grad)
+                            d_gate.iter_mut().zip(d_up.iter_mut()).zip(gate).zip(up).zip(grad)
                         {
                             let s = sigmoid(g);
                             *d_up = dy * g * s;

@@ -8,7 +8,9 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 use revela_model::cpu::vector::{exp, max, scale};
-use revela_model::cpu::{Mat, MatMut, PANEL, Panels, RightOperand, Store, arch, matmul, split_rows};
+use revela_model::cpu::{
+    Mat, MatMut, PANEL, Panels, RightOperand, Store, arch, matmul, split_rows, vectorised,
+};
 use revela_model::op::{Kernel, Output, View, apply};
 
 use super::attention::{CrossOptions, CrossShape, EPSILON, Skip, ValueNorm};
@@ -113,7 +115,7 @@ impl CrossAttention {
                     continue;
                 }
                 self.product(q, at, rows, &chunk.k_panels, chunk.columns, &mut tile);
-                arch.dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
                         for scores in tile.chunks_exact_mut(chunk.columns).take(rows) {
@@ -196,7 +198,10 @@ fn exponentials<const N: usize, const M: usize>(x: &mut [f32], factor: f32, othe
             }
         }
     }
-    let mut sums = lanes.map(|lanes| lanes.iter().sum::<f32>());
+    let mut sums = [0.0; M];
+    for (sum, lanes) in sums.iter_mut().zip(lanes) {
+        *sum = lanes.iter().sum();
+    }
     let done = chunks.len() * LANES;
     for (l, value) in rest.iter_mut().enumerate() {
         *value = exp(*value * factor - top);
@@ -303,15 +308,16 @@ impl CrossAttention {
     ) -> f32 {
         self.product(q, at, rows, &chunk.k_panels, chunk.columns, s);
         self.product(grad, at, rows, &chunk.v_panels, chunk.columns, p);
-        arch().dispatch(
+        vectorised(
             #[inline(always)]
             || {
+                let mut dw = 0.0;
                 let tile_rows = s.chunks_exact_mut(chunk.columns).zip(p.chunks_exact_mut(chunk.columns));
-                let each = tile_rows.take(rows).map(|(s, p)| {
+                for (s, p) in tile_rows.take(rows) {
                     let (s, p) = (&mut s[..chunk.keys], &mut p[..chunk.keys]);
-                    self.backward_row(s, p, &chunk.norms, d_norms, weight)
-                });
-                each.sum::<f32>()
+                    dw += self.backward_row(s, p, &chunk.norms, d_norms, weight);
+                }
+                dw
             },
         )
     }
