@@ -19,6 +19,7 @@ use revela_base::progress::Progress;
 use revela_base::seed::Seed;
 use revela_index::bm25::Analyser;
 use revela_index::grouping::{Grouping, Policy};
+use revela_model::cpu::Matmul;
 use revela_text::{ChunkWriter, Chunker, ChunkerConfig};
 use revela_train::checkpoint::Best;
 use revela_train::trainer::{CONFIG, Outcome, Trainer};
@@ -55,6 +56,9 @@ pub(crate) struct Quickstart {
     /// Seed of everything random.
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    /// How the processor multiplies while it trains: f32, or bf16, which is faster where it has AVX-512 BF16.
+    #[arg(long, default_value = "f32")]
+    matmul: Matmul,
     /// The folder to write.
     #[arg(long, default_value = "revela-quickstart")]
     out: PathBuf,
@@ -67,6 +71,8 @@ struct Plan {
     version: u32,
     minutes: f64,
     seed: u64,
+    #[serde(default)]
+    matmul: Matmul,
     corpus: Option<PathBuf>,
     encoder: Option<PathBuf>,
 }
@@ -108,6 +114,7 @@ fn begin(args: &Quickstart) -> Result<()> {
         version: VERSION,
         minutes: args.minutes,
         seed: args.seed,
+        matmul: args.matmul,
         corpus: absolute(&args.corpus)?,
         encoder: absolute(&args.encoder)?,
     };
@@ -245,7 +252,7 @@ fn train(args: &Quickstart, context: &Context) -> Result<Option<Best>> {
             // Killed before its first checkpoint: there is nothing in it to go on with.
             std::fs::remove_dir_all(&run).with_context(|| format!("cannot remove {}", run.display()))?;
         }
-        let settings = recipe::settings(&args.out, args.minutes, args.encoder.as_deref(), args.seed)?;
+        let settings = recipe::settings(args)?;
         Trainer::start(&settings, Some(&score), progress, interrupt)?
     };
     match trainer.run()? {

@@ -9,6 +9,7 @@ use revela_train::choices::{ObjectiveKind, RetrieverStart};
 use revela_train::objective::contrastive::Overlap;
 use revela_train::settings::{Settings, SettingsFile, StageSettings};
 
+use super::Quickstart;
 use super::held_out::{self, Size};
 use crate::commands::model::Shape;
 
@@ -80,13 +81,15 @@ pub(crate) fn run(out: &Path) -> PathBuf {
 }
 
 /// The training run of a quickstart.
-pub(crate) fn settings(out: &Path, minutes: f64, encoder: Option<&Path>, seed: u64) -> Result<SettingsFile> {
+pub(super) fn settings(args: &Quickstart) -> Result<SettingsFile> {
+    let (out, minutes, encoder) = (args.out.as_path(), args.minutes, args.encoder.as_deref());
     let common = Settings {
         groups: Some(groups(out)),
         out: Some(run(out)),
         lm: Some(base_lm(out)),
         retriever: encoder.map(Path::to_owned),
-        seed: Some(seed),
+        seed: Some(args.seed),
+        matmul: Some(args.matmul),
         lm_max_length: Some(LENGTH),
         max_length: encoder.is_none().then_some(LENGTH),
         pooling: encoder.is_none().then_some(Pooling::Mean),
