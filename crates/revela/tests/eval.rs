@@ -236,6 +236,27 @@ fn an_endpoint_is_measured_exactly_by_a_graph_and_from_the_cache() {
 }
 
 #[test]
+fn a_tasks_instruction_goes_before_queries() {
+    let place = Place::new();
+    collection(&place, "set", 30);
+    let instructed = Arc::new(AtomicUsize::new(0));
+    let counted = instructed.clone();
+    let server = Server::start(move |request| {
+        let body = common::text(&request.body);
+        counted.fetch_add(body.matches("q:Given a claim").count(), Ordering::Relaxed);
+        embeddings(request, false)
+    });
+    let eval = format!(
+        "eval --data set --exact --no-cache --model hash --endpoint {} --query-prefix q:{{task}}",
+        server.url("/v1")
+    );
+    place.succeed(&format!("{eval} --task arguana"));
+    assert_eq!(instructed.load(Ordering::Relaxed), 10, "the queries, and nothing else");
+    place.fail(&eval, &["{task}", "needs --task"]);
+    place.fail(&format!("{eval} --task cosqa"), &["no instruction for cosqa"]);
+}
+
+#[test]
 fn an_endpoint_that_fails_says_why() {
     let place = Place::new();
     collection(&place, "set", 30);

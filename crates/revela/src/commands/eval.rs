@@ -123,12 +123,13 @@ struct SystemArgs {
     /// The environment variable that holds the endpoint's key.
     #[arg(long, default_value = "OPENAI_API_KEY", requires = "endpoint")]
     key_variable: String,
-    /// What is put before each query that the endpoint embeds.
-    #[arg(long, default_value = "", requires = "endpoint")]
-    query_prefix: String,
-    /// What is put before each passage that the endpoint embeds.
-    #[arg(long, default_value = "", requires = "endpoint")]
-    passage_prefix: String,
+    /// What is put before each query that is embedded; {task} stands for the instruction that the catalogue has
+    /// for --task [default: as the encoder says; nothing for an endpoint]
+    #[arg(long)]
+    query_prefix: Option<String>,
+    /// What is put before each passage that is embedded [default: as the encoder says; nothing for an endpoint]
+    #[arg(long)]
+    passage_prefix: Option<String>,
     /// Search this collection instead of building one of the data.
     #[arg(long)]
     collection: Option<PathBuf>,

@@ -15,7 +15,7 @@ use revela_eval::{Best, Cell, Column, EvalResult, Run, Table};
 use serde_json::Value;
 
 use super::cache::Cache;
-use super::system::{Settings, System};
+use super::system::{Prefixes, Settings, System};
 use super::task::{self, Target};
 use super::{Measure, WIDTH, page};
 use crate::Context;
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Measure, context: &Context) -> Result<()> {
     let strictness = if args.strict { Strictness::Refuse } else { Strictness::Report };
     let target = Target::new(&args.data)?;
     let held_out = open(args, &target, strictness, context)?;
-    let (began, (run, mut settings)) = (Instant::now(), find(args, &held_out, context)?);
+    let (began, (run, mut settings)) = (Instant::now(), find(args, &target, &held_out, context)?);
     describe(args, &target, &mut settings);
     let unjudged = match strictness {
         Strictness::Report => UnjudgedQueries::Ignore,
@@ -105,7 +105,7 @@ fn open(args: &Measure, target: &Target, strictness: Strictness, context: &Conte
 }
 
 /// The run, and the settings that decided it.
-fn find(args: &Measure, held_out: &HeldOut, context: &Context) -> Result<(Run, Settings)> {
+fn find(args: &Measure, target: &Target, held_out: &HeldOut, context: &Context) -> Result<(Run, Settings)> {
     if args.system.depth == 0 {
         bail!("--depth is 0, but at least one result per query must be asked for");
     }
@@ -115,7 +115,10 @@ fn find(args: &Measure, held_out: &HeldOut, context: &Context) -> Result<(Run, S
         let settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
         return Ok((held_out.counting(Run::read(path)?), settings));
     }
-    let system = System::open(&args.system)?;
+    let fill = |prefix: &Option<String>| prefix.as_deref().map(|prefix| target.fill(prefix)).transpose();
+    let prefixes =
+        Prefixes { query: fill(&args.system.query_prefix)?, passage: fill(&args.system.passage_prefix)? };
+    let system = System::open(&args.system, prefixes)?;
     let cache = Cache::open(&args.cache);
     Ok((system.run(held_out, cache.as_ref(), context)?, system.settings()?))
 }

@@ -12,6 +12,7 @@ use revela_index::fusion::Fusion;
 use revela_index::{
     Collection, CollectionBuilder, Effort, Mode, Passage, Query, Searcher, Structure, VectorOptions,
 };
+use revela_model::contract::Contract;
 use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
@@ -44,6 +45,12 @@ enum Search {
     Collection(PathBuf),
 }
 
+/// What is put before texts instead of what the encoder says.
+pub(super) struct Prefixes {
+    pub(super) query: Option<String>,
+    pub(super) passage: Option<String>,
+}
+
 /// A system whose flags make sense together.
 pub(super) struct System {
     mode: ModeName,
@@ -57,8 +64,8 @@ pub(super) struct System {
 
 impl System {
     /// Opens what the flags name.
-    pub(super) fn open(args: &SystemArgs) -> Result<Self> {
-        let embedder = if args.mode == ModeName::Bm25 { None } else { Some(embedder(args)?) };
+    pub(super) fn open(args: &SystemArgs, prefixes: Prefixes) -> Result<Self> {
+        let embedder = if args.mode == ModeName::Bm25 { None } else { Some(embedder(args, prefixes)?) };
         let search = match (&args.collection, args.exact || args.mode == ModeName::Bm25) {
             (Some(dir), _) => Search::Collection(dir.clone()),
             (None, true) => Search::Exact,
@@ -218,9 +225,16 @@ impl System {
 }
 
 /// The encoder or the endpoint.
-fn embedder(args: &SystemArgs) -> Result<Arc<dyn Embedder>> {
+fn embedder(args: &SystemArgs, prefixes: Prefixes) -> Result<Arc<dyn Embedder>> {
     if let Some(dir) = &args.encoder {
-        let encoder = Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
+        let mut encoder = Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
+        let Prefixes { query, passage } = prefixes;
+        let contract = encoder.contract.clone();
+        encoder.contract = Contract {
+            query_prompt: query.unwrap_or(contract.query_prompt),
+            passage_prompt: passage.unwrap_or(contract.passage_prompt),
+            ..contract
+        };
         return Ok(Arc::new(encoder.with_matmul(args.matmul)));
     }
     let (Some(url), Some(model)) = (&args.endpoint, &args.model) else {
@@ -230,8 +244,8 @@ fn embedder(args: &SystemArgs) -> Result<Arc<dyn Embedder>> {
         url: url.clone(),
         model: model.clone(),
         key: std::env::var(&args.key_variable).ok().filter(|key| !key.is_empty()),
-        query_prefix: args.query_prefix.clone(),
-        passage_prefix: args.passage_prefix.clone(),
+        query_prefix: prefixes.query.unwrap_or_default(),
+        passage_prefix: prefixes.passage.unwrap_or_default(),
     })?))
 }
 

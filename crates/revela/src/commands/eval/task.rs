@@ -39,6 +39,19 @@ impl Target {
         Ok(Self { selection, task, part: args.part.clone() })
     }
 
+    /// A prefix with the task's instruction in the place of {task}.
+    pub(super) fn fill(&self, prefix: &str) -> Result<String> {
+        const PLACE: &str = "{task}";
+        if !prefix.contains(PLACE) {
+            return Ok(prefix.to_owned());
+        }
+        let Some(task) = &self.task else { bail!("{PLACE} in a prefix needs --task") };
+        match &task.query_prompt {
+            Some(prompt) => Ok(prefix.replace(PLACE, prompt)),
+            None => bail!("the catalogue has no instruction for {}; write it instead of {PLACE}", task.name),
+        }
+    }
+
     /// Whether the selected data are the whole task, so that the catalogue's counts hold.
     fn is_whole(&self, task: &Task) -> bool {
         self.part.is_none() && task.parts.is_empty() && self.selection.split == task.split
