@@ -14,6 +14,7 @@ args = arguments(
     __doc__,
     through={"choices": ROUTES, "default": ROUTES[0]},
     attention={"choices": ["sdpa", "eager"], "default": "sdpa"},
+    matmul={"choices": ["f32", "bf16"], "default": "f32", "help": "bf16: PyTorch's medium precision of f32 products"},
 )
 
 import torch  # noqa: E402  (after the number of threads is fixed)
@@ -23,7 +24,7 @@ import transformers  # noqa: E402
 class Model:
     def __init__(self):
         self.name = f"torch {torch.__version__}, transformers {transformers.__version__}"
-        self.settings = {"through": "model", "attention": args.attention}
+        self.settings = {"through": "model", "attention": args.attention, "matmul": args.matmul}
         self.model = transformers.AutoModel.from_pretrained(
             args.model, attn_implementation=args.attention, add_pooling_layer=False, dtype=torch.float32
         ).eval()
@@ -42,7 +43,7 @@ class Sentences:
         import sentence_transformers
 
         self.name = f"sentence-transformers {sentence_transformers.__version__}, torch {torch.__version__}"
-        self.settings = {"through": "sentence-transformers", "attention": args.attention}
+        self.settings = {"through": "sentence-transformers", "attention": args.attention, "matmul": args.matmul}
         self.model = sentence_transformers.SentenceTransformer(
             args.model, device="cpu", model_kwargs={"attn_implementation": args.attention}
         )
@@ -54,6 +55,7 @@ class Sentences:
 def main():
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(args.threads)
+    torch.set_float32_matmul_precision("medium" if args.matmul == "bf16" else "highest")
     if args.through == "model":
         measure(args, Model())
     else:
