@@ -18,7 +18,7 @@ mod wide;
 
 pub use lost::lost;
 pub use operand::{Left, Right, Source};
-pub use product::{Shape, Start, multiply, product};
+pub use product::{Shape, Start, Target, multiply, product};
 
 /// Whether the processor multiplies bf16 numbers itself.
 pub fn native() -> bool {

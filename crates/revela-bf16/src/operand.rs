@@ -10,18 +10,49 @@ const LINE: usize = 32;
 
 /// Where an operand's numbers are.
 #[derive(Debug, Clone, Copy)]
-pub enum Source<'a> {
-    /// The numbers that are multiplied and added lie after each other: `[m, k]` for the left operand,
-    /// `[n, k]` for the right one (a linear layer's weight).
-    Along(&'a [f32]),
-    /// They lie in columns: `[k, m]` for the left operand, `[k, n]` for the right one.
-    Across(&'a [f32]),
+pub struct Source<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) stride: usize,
+    pub(crate) order: Order,
 }
 
-impl Source<'_> {
+/// Which numbers lie after each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Those that are multiplied and added.
+    Along,
+    /// Those of one place in the sums.
+    Across,
+}
+
+impl<'a> Source<'a> {
+    /// The numbers that are multiplied and added lie after each other, in rows `stride` apart: `[m, k]` for the
+    /// left operand, `[n, k]` for the right one (a linear layer's weight).
+    pub fn along(data: &'a [f32], stride: usize) -> Self {
+        Self { data, stride, order: Order::Along }
+    }
+
+    /// They lie in columns of rows `stride` apart: `[k, m]` for the left operand, `[k, n]` for the right one.
+    pub fn across(data: &'a [f32], stride: usize) -> Self {
+        Self { data, stride, order: Order::Across }
+    }
+
+    /// The same source from the `first` of its `m` or `n` on.
+    pub(crate) fn from(self, first: usize) -> Self {
+        let at = match self.order {
+            Order::Along => first * self.stride,
+            Order::Across => first,
+        };
+        Self { data: self.data.get(at..).unwrap_or_default(), ..self }
+    }
+
     fn check(&self, count: usize, k: usize) {
-        let (Self::Along(data) | Self::Across(data)) = self;
-        assert!(data.len() == count * k, "an operand of {count} x {k} numbers has {}", data.len());
+        let (rows, columns) = match self.order {
+            Order::Along => (count, k),
+            Order::Across => (k, count),
+        };
+        let needed = if rows * columns == 0 { 0 } else { (rows - 1) * self.stride + columns };
+        assert!(self.data.len() >= needed, "an operand of {count} x {k} numbers reaches outside its slice");
     }
 }
 
@@ -38,35 +69,36 @@ impl Left {
     /// Rounds `m` rows of `k` numbers.
     ///
     /// # Panics
-    /// When the source has another number of numbers: a bug in the caller.
+    /// When the source has fewer numbers: a bug in the caller.
     pub fn new(source: Source<'_>, m: usize, k: usize) -> Self {
+        let mut left = Self::default();
+        left.fill(source, m, k);
+        left
+    }
+
+    /// The same in the memory of an operand that is no longer needed.
+    ///
+    /// # Panics
+    /// As [`Left::new`].
+    pub fn fill(&mut self, source: Source<'_>, m: usize, k: usize) {
         source.check(m, k);
-        let mut left = Self::zeros(m, k);
-        match source {
-            Source::Along(x) => left.fill_along(x),
-            Source::Across(x) => left.fill_across(x, m),
-        }
-        left
-    }
-
-    /// Rows `first..first + m` of the operand whose columns lie `across` numbers apart.
-    pub(crate) fn of_columns(x: &[f32], across: usize, first: usize, m: usize, k: usize) -> Self {
-        let mut left = Self::zeros(m, k);
-        if k > 0 {
-            left.fill_across(&x[first..], across);
-        }
-        left
-    }
-
-    fn zeros(m: usize, k: usize) -> Self {
         // An odd number of cache lines, so that rows which are read together do not share the cache's sets.
         let lines = k.div_ceil(LINE) | 1;
-        Self { data: vec![0; m * lines * LINE], m, k, stride: lines * LINE }
+        (self.m, self.k, self.stride) = (m, k, lines * LINE);
+        self.data.clear();
+        self.data.resize(m * self.stride, 0);
+        if m * k == 0 {
+            return;
+        }
+        match source.order {
+            Order::Along => self.fill_along(source),
+            Order::Across => self.fill_across(source),
+        }
     }
 
-    fn fill_along(&mut self, x: &[f32]) {
-        let (k, stride) = (self.k.max(1), self.stride);
-        for (from, to) in x.chunks_exact(k).zip(self.data.chunks_exact_mut(stride)) {
+    fn fill_along(&mut self, source: Source<'_>) {
+        for (row, to) in self.data.chunks_exact_mut(self.stride).enumerate() {
+            let from = &source.data[row * source.stride..][..self.k];
             #[cfg(target_arch = "x86_64")]
             if crate::wide::round(from, to) {
                 continue;
@@ -75,13 +107,12 @@ impl Left {
         }
     }
 
-    /// `x`: `[k, ..]` with rows `across` numbers apart, of which the first `m` of each count.
-    fn fill_across(&mut self, x: &[f32], across: usize) {
+    fn fill_across(&mut self, source: Source<'_>) {
         #[cfg(target_arch = "x86_64")]
-        if crate::wide::transpose(x, across, self) {
+        if crate::wide::transpose(source.data, source.stride, self) {
             return;
         }
-        plain::transpose(x, across, self, [0, 0]);
+        plain::transpose(source.data, source.stride, self, [0, 0]);
     }
 }
 
@@ -99,7 +130,7 @@ impl Right {
     /// Rounds and lays out `n` columns of `k` numbers.
     ///
     /// # Panics
-    /// When the source has another number of numbers: a bug in the caller.
+    /// When the source has fewer numbers: a bug in the caller.
     pub fn new(source: Source<'_>, n: usize, k: usize) -> Self {
         let mut right = Self::default();
         right.fill(source, n, k);
@@ -115,9 +146,15 @@ impl Right {
         source.check(n, k);
         (self.n, self.k) = (n, k);
         let panel = Self::panel_len(k);
-        self.data.clear();
-        self.data.resize(n.div_ceil(PANEL) * panel, 0);
-        let fill = |(number, to): (usize, &mut [u16])| fill_panel(source, [n, k], number * PANEL, to);
+        let len = n.div_ceil(PANEL) * panel;
+        // What pads must be zero; whole panels of whole pairs are written in full.
+        if n % PANEL != 0 || k % 2 != 0 {
+            self.data.clear();
+        }
+        self.data.resize(len, 0);
+        let fill = |(number, to): (usize, &mut [u16])| {
+            fill_panel(source.from(number * PANEL), k, PANEL.min(n - number * PANEL), to)
+        };
         if n * k < PARALLEL {
             self.data.chunks_exact_mut(panel.max(1)).enumerate().for_each(fill);
         } else {
@@ -133,11 +170,10 @@ impl Right {
 /// Numbers under which threads cost more than they save.
 const PARALLEL: usize = 1 << 18;
 
-fn fill_panel(source: Source<'_>, [n, k]: [usize; 2], first: usize, to: &mut [u16]) {
-    let columns = PANEL.min(n - first);
+fn fill_panel(source: Source<'_>, k: usize, columns: usize, to: &mut [u16]) {
     #[cfg(target_arch = "x86_64")]
-    if columns == PANEL && crate::wide::fill_panel(source, [n, k], first, to) {
+    if columns == PANEL && crate::wide::fill_panel(source, k, to) {
         return;
     }
-    plain::fill_panel(source, [n, k], first, columns, [0, 0], to);
+    plain::fill_panel(source, k, columns, 0, to);
 }

@@ -3,7 +3,7 @@
 
 use half::bf16;
 
-use crate::operand::{Left, PANEL, Source};
+use crate::operand::{Left, Order, PANEL, Source};
 use crate::product::{Start, Tile};
 
 fn bits(x: f32) -> u16 {
@@ -35,20 +35,13 @@ pub(crate) fn transpose(x: &[f32], across: usize, left: &mut Left, [first, from]
     }
 }
 
-/// Fills a panel with columns `first + from..first + columns`, from number `p_from` of each on.
-pub(crate) fn fill_panel(
-    source: Source<'_>,
-    [n, k]: [usize; 2],
-    first: usize,
-    columns: usize,
-    [from, p_from]: [usize; 2],
-    to: &mut [u16],
-) {
-    for column in from..columns {
-        for p in p_from..k {
-            let x = match source {
-                Source::Along(x) => x[(first + column) * k + p],
-                Source::Across(x) => x[p * n + first + column],
+/// Fills the first columns of a panel, from number `from` of each on.
+pub(crate) fn fill_panel(source: Source<'_>, k: usize, columns: usize, from: usize, to: &mut [u16]) {
+    for column in 0..columns {
+        for p in from..k {
+            let x = match source.order {
+                Order::Along => source.data[column * source.stride + p],
+                Order::Across => source.data[p * source.stride + column],
             };
             to[(p / 2 * PANEL + column) * 2 + p % 2] = bits(x);
         }

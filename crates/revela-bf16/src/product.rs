@@ -61,18 +61,34 @@ const DEPTH: usize = 2048;
 /// Multiply-adds under which threads cost more than they save.
 const PARALLEL: usize = 1 << 21;
 
-/// `c = left * right`, on top of `start`; `c` is `[m, n]`. On this thread.
+/// Where a product is written.
+#[derive(Debug)]
+pub struct Target<'a> {
+    data: &'a mut [f32],
+    columns: usize,
+    stride: usize,
+}
+
+impl<'a> Target<'a> {
+    /// Rows of `columns` numbers, `stride` apart.
+    pub fn new(data: &'a mut [f32], columns: usize, stride: usize) -> Self {
+        Self { data, columns, stride }
+    }
+}
+
+/// `c = left * right`, on top of `start`; `c` is `[m, n]`. On this thread. It may have fewer columns than the right
+/// operand, or more, up to a multiple of 32: these are zero.
 ///
 /// # Panics
 /// When sizes do not fit each other: a bug in the caller.
-pub fn multiply(left: &Left, right: &Right, start: Start<'_>, c: &mut [f32]) {
-    multiply_rows(left, 0, left.m, right, start, c);
-}
-
-/// `rows` rows of `left` from `first` on.
-fn multiply_rows(left: &Left, first: usize, rows: usize, right: &Right, start: Start<'_>, c: &mut [f32]) {
-    let n = right.n;
-    assert!(left.k == right.k && c.len() == rows * n, "the sizes of a product do not fit");
+pub fn multiply(left: &Left, right: &Right, start: Start<'_>, c: Target<'_>) {
+    let (m, n) = (left.m, c.columns);
+    if m * n == 0 {
+        return;
+    }
+    let inside = c.stride >= n && c.data.len() >= (m - 1) * c.stride + n;
+    let inside = inside && n <= right.n.next_multiple_of(PANEL);
+    assert!(left.k == right.k && inside, "the sizes of a product do not fit");
     assert!(!matches!(start, Start::Bias(bias) if bias.len() != n), "a bias has the wrong length");
     let panel_len = Right::panel_len(right.k);
     let depths = right.k.div_ceil(DEPTH).max(1);
@@ -83,15 +99,15 @@ fn multiply_rows(left: &Left, first: usize, rows: usize, right: &Right, start: S
             let panel = &right.data[number * panel_len..][..panel_len];
             let from = depth * DEPTH * PANEL;
             let tile = Tile {
-                a: &left.data[first * left.stride + depth * DEPTH..],
+                a: &left.data[depth * DEPTH..],
                 stride: left.stride,
-                rows,
+                rows: m,
                 panel: &panel[from..panel_len.min(from + DEPTH * PANEL)],
                 columns,
-                width: n,
+                width: c.stride,
                 start: start.columns(number * PANEL, columns),
             };
-            run(&tile, &mut c[number * PANEL..]);
+            run(&tile, &mut c.data[number * PANEL..]);
         }
     }
 }
@@ -115,11 +131,8 @@ pub fn product(shape: Shape, a: Source<'_>, b: Source<'_>, start: Start<'_>, c: 
     let right = Right::new(b, n, k);
     let block = |(number, c): (usize, &mut [f32])| {
         let rows = c.len() / n;
-        let left = match a {
-            Source::Along(x) => Left::new(Source::Along(&x[number * ROWS * k..][..rows * k]), rows, k),
-            Source::Across(x) => Left::of_columns(x, m, number * ROWS, rows, k),
-        };
-        multiply(&left, &right, start, c);
+        let left = Left::new(a.from(number * ROWS), rows, k);
+        multiply(&left, &right, start, Target::new(c, n, n));
     };
     if n == 0 {
         return;
@@ -172,8 +185,8 @@ mod tests {
         let (a, b, bias) = (numbers(m * k, 1), numbers(n * k, 2), numbers(n, 3));
         let (a_t, b_t) = (transposed(&a, m, k), transposed(&b, n, k));
         let want = wanted(shape, &a, &b);
-        for a in [Source::Along(&a), Source::Across(&a_t)] {
-            for b in [Source::Along(&b), Source::Across(&b_t)] {
+        for a in [Source::along(&a, k), Source::across(&a_t, m)] {
+            for b in [Source::along(&b, k), Source::across(&b_t, n)] {
                 let mut c = vec![f32::NAN; m * n];
                 product(shape, a, b, Start::Zero, &mut c);
                 assert!(close(&c, &want, k), "{shape:?} {a:?}");
@@ -208,10 +221,10 @@ mod tests {
     fn fast_and_plain_tiles_agree() {
         let (m, n, k) = (29, 45, 71);
         let (a, b) = (numbers(m * k, 4), numbers(n * k, 5));
-        let left = Left::new(Source::Along(&a), m, k);
-        let right = Right::new(Source::Along(&b), n, k);
+        let left = Left::new(Source::along(&a, k), m, k);
+        let right = Right::new(Source::along(&b, k), n, k);
         let mut fast = vec![0.0; m * n];
-        multiply(&left, &right, Start::Zero, &mut fast);
+        multiply(&left, &right, Start::Zero, Target::new(&mut fast, n, n));
         let len = Right::panel_len(k);
         let mut slow = vec![0.0; m * n];
         for (number, panel) in right.data.chunks(len).enumerate() {
@@ -223,11 +236,49 @@ mod tests {
         assert!(fast.iter().zip(&slow).all(|(f, s)| (f - s).abs() < 1e-5));
     }
 
+    /// Parts of larger matrices, into a part of one, in memory used before.
+    #[test]
+    fn strides_and_used_memory() {
+        let (m, n, k) = (19, 40, 34);
+        let (a, b) = (numbers(m * (k + 5), 6), numbers(k * (n + 3), 7));
+        let mut left = Left::new(Source::along(&[9.0; 64 * 64], 64), 64, 64);
+        let mut right = Right::new(Source::along(&[9.0; 64 * 64], 64), 64, 64);
+        left.fill(Source::along(&a, k + 5), m, k);
+        right.fill(Source::across(&b, n + 3), n, k);
+        let mut c = vec![7.0; m * (n + 2)];
+        multiply(&left, &right, Start::Zero, Target::new(&mut c[..m * (n + 2) - 2], n, n + 2));
+        for (i, row) in c.chunks(n + 2).enumerate() {
+            for (j, &got) in row.iter().enumerate() {
+                let at = |p: usize| rounded(a[i * (k + 5) + p]) * rounded(b[p * (n + 3) + j]);
+                let want = if j < n { (0..k).map(at).sum() } else { 7.0 };
+                assert!((f64::from(got) - want).abs() < 1e-4, "{i}, {j}: {got} {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn some_columns_and_padding() {
+        let (m, n, k) = (5, 40, 8);
+        let (a, b) = (numbers(m * k, 8), numbers(n * k, 9));
+        let left = Left::new(Source::along(&a, k), m, k);
+        let right = Right::new(Source::along(&b, k), n, k);
+        let of = |columns: usize| {
+            let mut c = vec![7.0; m * columns];
+            multiply(&left, &right, Start::Zero, Target::new(&mut c, columns, columns));
+            c
+        };
+        let (some, all) = (of(33), of(64));
+        for i in 0..m {
+            assert_eq!(some[i * 33..][..33], all[i * 64..][..33]);
+            assert_eq!(all[i * 64 + n..][..64 - n], [0.0; 24]);
+        }
+    }
+
     #[test]
     fn rounding_is_to_the_nearest_even() {
         let x: Vec<f32> =
             numbers(64, 9).into_iter().chain([1.0, 1.003_906_3, 1.011_718_8, -0.0, 3e38]).collect();
-        let left = Left::new(Source::Along(&x), 1, x.len());
+        let left = Left::new(Source::along(&x, x.len()), 1, x.len());
         let want: Vec<u16> = x.iter().map(|x| bf16::from_f32(*x).to_bits()).collect();
         assert_eq!(left.data[..x.len()], want);
         assert!(left.data[x.len()..].iter().all(|bits| *bits == 0));
@@ -236,8 +287,8 @@ mod tests {
     #[test]
     #[should_panic(expected = "do not fit")]
     fn sizes_that_do_not_fit_are_refused() {
-        let left = Left::new(Source::Along(&[1.0; 4]), 2, 2);
-        let right = Right::new(Source::Along(&[1.0; 6]), 2, 3);
-        multiply(&left, &right, Start::Zero, &mut [0.0; 4]);
+        let left = Left::new(Source::along(&[1.0; 4], 2), 2, 2);
+        let right = Right::new(Source::along(&[1.0; 6], 3), 2, 3);
+        multiply(&left, &right, Start::Zero, Target::new(&mut [0.0; 4], 2, 2));
     }
 }

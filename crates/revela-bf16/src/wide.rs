@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 use std::sync::OnceLock;
 
-use crate::operand::{Left, PANEL, Source};
+use crate::operand::{Left, Order, PANEL, Source};
 use crate::plain;
 use crate::product::{Start, Tile};
 
@@ -50,18 +50,18 @@ pub(crate) fn transpose(x: &[f32], across: usize, left: &mut Left) -> bool {
 }
 
 /// Fills a whole panel of the right operand.
-pub(crate) fn fill_panel(source: Source<'_>, [n, k]: [usize; 2], first: usize, to: &mut [u16]) -> bool {
+pub(crate) fn fill_panel(source: Source<'_>, k: usize, to: &mut [u16]) -> bool {
     if !available() {
         return false;
     }
     // SAFETY: the instructions are there.
     let done = unsafe {
-        match source {
-            Source::Along(x) => panel_along(&x[first * k..(first + PANEL) * k], k, to),
-            Source::Across(x) => panel_across(&x[first..], [n, k], to),
+        match source.order {
+            Order::Along => panel_along(source, k, to),
+            Order::Across => panel_across(source, k, to),
         }
     };
-    plain::fill_panel(source, [n, k], first, PANEL, [0, done], to);
+    plain::fill_panel(source, k, PANEL, done, to);
     true
 }
 
@@ -196,13 +196,13 @@ fn transpose_all(x: &[f32], across: usize, left: &mut Left) {
 
 /// A panel from 32 rows of `k` numbers; returns how many numbers of each it did.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn panel_along(x: &[f32], k: usize, to: &mut [u16]) -> usize {
+fn panel_along(source: Source<'_>, k: usize, to: &mut [u16]) -> usize {
     let numbers = k / LANES * LANES;
     for half in 0..2 {
         for p in (0..numbers).step_by(LANES) {
             let mut block = [_mm512_setzero_si512(); 16];
             for (i, block) in block.iter_mut().enumerate() {
-                let row = &x[(half * 16 + i) * k + p..][..LANES];
+                let row = &source.data[(half * 16 + i) * source.stride + p..][..LANES];
                 // SAFETY: a slice of 32 numbers.
                 *block = unsafe { rounded(row.as_ptr(), row[16..].as_ptr()) };
             }
@@ -216,11 +216,11 @@ fn panel_along(x: &[f32], k: usize, to: &mut [u16]) -> usize {
     numbers
 }
 
-/// A panel from `k` rows of `n` numbers, of which it takes the first 32.
+/// A panel from the first 32 numbers of `k` rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn panel_across(x: &[f32], [n, k]: [usize; 2], to: &mut [u16]) -> usize {
+fn panel_across(source: Source<'_>, k: usize, to: &mut [u16]) -> usize {
     for (pair, to) in to.as_chunks_mut::<{ 2 * PANEL }>().0.iter_mut().enumerate().take(k / 2) {
-        let rows = [&x[2 * pair * n..][..PANEL], &x[(2 * pair + 1) * n..][..PANEL]];
+        let rows = [2 * pair, 2 * pair + 1].map(|p| &source.data[p * source.stride..][..PANEL]);
         for half in 0..2 {
             let [low, high] = rows.map(|row| row[half * 16..].as_ptr());
             // SAFETY: 16 numbers of each row, and 32 of the 64 of a pair.

@@ -4,7 +4,7 @@
 //! below the k-th best cannot be among the best; the few others are compared in full in the end. Results have
 //! the bits of the full comparison.
 
-use revela_bf16::{Left, Right, Source, Start, lost, multiply};
+use revela_bf16::{Left, Right, Source, Start, Target, lost, multiply};
 
 use super::best::Best;
 use crate::distance::kernels;
@@ -81,14 +81,14 @@ fn candidates(
     let dim = rows.dim();
     let extents: Vec<Extent> = queries.chunks_exact(dim).map(Extent::of).collect();
     let count = extents.len();
-    let left = Left::new(Source::Along(queries), count, dim);
+    let left = Left::new(Source::along(queries, dim), count, dim);
     let mut found: Vec<Candidates> = extents.iter().map(|_| Candidates::new(k)).collect();
     let (mut right, mut scores, mut seen) = (Right::default(), Vec::new(), Extent::default());
     for (number, block) in rows.data().chunks(ROW_BLOCK * dim).enumerate() {
         let width = block.len() / dim;
-        right.fill(Source::Along(block), width, dim);
+        right.fill(Source::along(block, dim), width, dim);
         scores.resize(count * width, 0.0);
-        multiply(&left, &right, Start::Zero, &mut scores);
+        multiply(&left, &right, Start::Zero, Target::new(&mut scores, width, width));
         seen = block.chunks_exact(dim).map(Extent::of).fold(seen, Extent::max);
         for ((scores, extent), found) in scores.chunks_exact(width).zip(&extents).zip(&mut found) {
             if extent.length.max(seen.length) >= LONGEST {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use revela_bf16::{Source, Start, product};
 use serde::{Deserialize, Serialize};
 
-/// How f32 matrices of linear layers are multiplied on the processor.
+/// How f32 matrices are multiplied on the processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Matmul {
@@ -112,14 +112,14 @@ fn fresh(shape: Shape, a: Operand<'_>, b: Operand<'_>) -> Vec<f32> {
 }
 
 impl Matmul {
-    fn rounds(self) -> bool {
+    pub(super) fn rounds(self) -> bool {
         self == Self::Bf16 && revela_bf16::native()
     }
 
     /// `x * w^T`: `x` is `[m, k]`, `w` is `[n, k]` (a linear layer's weight), the result `[m, n]`.
     pub fn linear(self, shape: Shape, x: &[f32], w: &[f32]) -> Vec<f32> {
         if self.rounds() {
-            return rounded(shape, Source::Along(x), Source::Along(w), Start::Zero);
+            return rounded(shape, Source::along(x, shape.k), Source::along(w, shape.k), Start::Zero);
         }
         fresh(shape, (x, shape.k, 1), (w, 1, shape.k))
     }
@@ -127,7 +127,7 @@ impl Matmul {
     /// The same with `bias`, `[n]`, added to every row.
     pub fn linear_bias(self, shape: Shape, x: &[f32], w: &[f32], bias: &[f32]) -> Vec<f32> {
         if self.rounds() {
-            return rounded(shape, Source::Along(x), Source::Along(w), Start::Bias(bias));
+            return rounded(shape, Source::along(x, shape.k), Source::along(w, shape.k), Start::Bias(bias));
         }
         let mut y = self.linear(shape, x, w);
         add_bias(&mut y, bias);
@@ -137,7 +137,7 @@ impl Matmul {
     /// `a * b`: `a` is `[m, k]`, `b` is `[k, n]`.
     pub fn nn(self, shape: Shape, a: &[f32], b: &[f32]) -> Vec<f32> {
         if self.rounds() {
-            return rounded(shape, Source::Along(a), Source::Across(b), Start::Zero);
+            return rounded(shape, Source::along(a, shape.k), Source::across(b, shape.n), Start::Zero);
         }
         fresh(shape, (a, shape.k, 1), (b, shape.n, 1))
     }
@@ -146,7 +146,13 @@ impl Matmul {
     pub fn tn_add(self, shape: Shape, a: &[f32], b: &[f32], c: &mut [f32]) {
         assert!(c.len() == shape.m * shape.n, "gemm result has the wrong length");
         if self.rounds() {
-            return product(shape.into(), Source::Across(a), Source::Across(b), Start::Add, c);
+            return product(
+                shape.into(),
+                Source::across(a, shape.m),
+                Source::across(b, shape.n),
+                Start::Add,
+                c,
+            );
         }
         // SAFETY: `c` is an initialised slice of m * n numbers.
         unsafe { call(shape, c.as_mut_ptr(), true, (a, 1, shape.m), (b, shape.n, 1)) }

@@ -8,11 +8,13 @@
 mod gemm;
 mod matrix;
 mod microkernel;
+mod tile;
 pub mod vector;
 
 pub use gemm::{Matmul, Shape};
 pub use matrix::{Mat, MatMut, PANEL, Panels, RightOperand, Store, split_rows};
 pub use microkernel::matmul;
+pub use tile::{Packed, TileOperand};
 
 /// The instruction set of this machine, found once at run time.
 pub fn arch() -> pulp::Arch {

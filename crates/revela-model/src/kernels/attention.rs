@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::Kernels;
 use crate::Packing;
 use crate::cpu::vector::{dot, exp_scores, scale};
-use crate::cpu::{Mat, MatMut, PANEL, Panels, RightOperand, Store, arch, matmul, split_rows, vectorised};
+use crate::cpu::{Mat, MatMut, Matmul, PANEL, Packed, Store, TileOperand, split_rows, vectorised};
 use crate::op::{Kernel, Output, View, apply, runs_on};
 
 /// How a row of features divides into heads.
@@ -117,11 +117,13 @@ impl Kernels {
         mask: &AttentionMask,
         shape: AttentionShape,
     ) -> Tensor<2> {
-        if self.fused() && runs_on(&q) && runs_on(&k) && runs_on(&v) {
-            let kernel = Attention { shape, reach: mask.reach, packing: mask.packing.clone() };
-            return apply(kernel, [q.into_dispatch(), k.into_dispatch(), v.into_dispatch()]);
+        match self.matmul() {
+            Some(matmul) if runs_on(&q) && runs_on(&k) && runs_on(&v) => {
+                let kernel = Attention { shape, reach: mask.reach, packing: mask.packing.clone(), matmul };
+                apply(kernel, [q.into_dispatch(), k.into_dispatch(), v.into_dispatch()])
+            }
+            _ => composed(q, k, v, mask, shape),
         }
-        composed(q, k, v, mask, shape)
     }
 }
 
@@ -171,6 +173,7 @@ struct Attention {
     shape: AttentionShape,
     reach: Reach,
     packing: Arc<Packing>,
+    matmul: Matmul,
 }
 
 /// One sequence's piece of the three inputs.
@@ -197,11 +200,16 @@ impl Attention {
     }
 
     /// Probabilities of rows `from..to`, `[to - from, columns]` with `columns` a multiple of the panel.
-    fn probabilities(&self, s: Sequence<'_>, head: usize, keys: &Panels, block: Block, p: &mut [f32]) {
-        let (width, arch) = (self.shape.width(), arch());
+    fn probabilities(&self, s: Sequence<'_>, head: usize, keys: &Packed, block: Block, p: &mut [f32]) {
+        let width = self.shape.width();
         let q =
             Mat::new(&s.q[block.from * width + head * self.shape.dim..], block.rows(), self.shape.dim, width);
-        matmul(arch, q, keys.into(), MatMut::new(p, block.rows(), block.columns, block.columns), Store::Set);
+        self.matmul.tile(
+            q,
+            TileOperand::Packed(keys),
+            MatMut::new(p, block.rows(), block.columns, block.columns),
+            Store::Set,
+        );
         let factor = self.shape.scale();
         vectorised(
             #[inline(always)]
@@ -221,17 +229,17 @@ impl Attention {
 
     fn forward_sequence(&self, s: Sequence<'_>, out: &mut [f32]) {
         let AttentionShape { dim, .. } = self.shape;
-        let (width, kv_width, arch) = (self.shape.width(), self.shape.kv_width(), arch());
+        let (width, kv_width) = (self.shape.width(), self.shape.kv_width());
         let mut p = vec![0.0; BLOCK * s.rows.next_multiple_of(PANEL)];
         for head in 0..self.shape.heads {
             let kv = head / self.shape.group() * dim;
-            let keys = Panels::pack(&s.k[kv..], s.keys, dim, kv_width);
+            let keys = self.matmul.pack(&s.k[kv..], s.keys, dim, kv_width);
             for block in self.blocks(s) {
                 self.probabilities(s, head, &keys, block, &mut p);
                 let left = Mat::new(&p, block.rows(), block.keys, block.columns);
-                let values = RightOperand::Rows { data: &s.v[kv..], stride: kv_width };
+                let values = TileOperand::Rows { data: &s.v[kv..], stride: kv_width };
                 let to = &mut out[block.from * width + head * dim..];
-                matmul(arch, left, values, MatMut::new(to, block.rows(), dim, width), Store::Set);
+                self.matmul.tile(left, values, MatMut::new(to, block.rows(), dim, width), Store::Set);
             }
         }
     }
@@ -244,8 +252,8 @@ impl Attention {
         let (mut p, mut dp) = (vec![0.0; size], vec![0.0; size]);
         for head in 0..self.shape.heads {
             let kv = head / self.shape.group() * dim;
-            let keys = Panels::pack(&s.k[kv..], s.keys, dim, kv_width);
-            let values = Panels::pack(&s.v[kv..], s.keys, dim, kv_width);
+            let keys = self.matmul.pack(&s.k[kv..], s.keys, dim, kv_width);
+            let values = self.matmul.pack(&s.v[kv..], s.keys, dim, kv_width);
             for block in self.blocks(s) {
                 self.probabilities(s, head, &keys, block, &mut p);
                 self.score_gradients(head, &values, grad, block, &p, &mut dp);
@@ -258,23 +266,22 @@ impl Attention {
     fn score_gradients(
         &self,
         head: usize,
-        values: &Panels,
+        values: &Packed,
         grad: &[f32],
         block: Block,
         p: &[f32],
         dp: &mut [f32],
     ) {
-        let (width, arch) = (self.shape.width(), arch());
+        let width = self.shape.width();
         let g = Mat::new(
             &grad[block.from * width + head * self.shape.dim..],
             block.rows(),
             self.shape.dim,
             width,
         );
-        matmul(
-            arch,
+        self.matmul.tile(
             g,
-            values.into(),
+            TileOperand::Packed(values),
             MatMut::new(dp, block.rows(), block.columns, block.columns),
             Store::Set,
         );
@@ -304,17 +311,17 @@ impl Attention {
         [dq, dk, dv]: [&mut [f32]; 3],
     ) {
         let AttentionShape { dim, .. } = self.shape;
-        let (width, kv_width, arch) = (self.shape.width(), self.shape.kv_width(), arch());
+        let (width, kv_width) = (self.shape.width(), self.shape.kv_width());
         let kv = head / self.shape.group() * dim;
         let at = block.from * width + head * dim;
         let ds = Mat::new(ds, block.rows(), block.keys, block.columns);
         let p = Mat::new(p, block.rows(), block.keys, block.columns);
-        let rows = |data, stride| RightOperand::Rows { data, stride };
+        let rows = |data, stride| TileOperand::Rows { data, stride };
         let to = |data, n, stride| MatMut::new(data, n, dim, stride);
-        matmul(arch, ds, rows(&s.k[kv..], kv_width), to(&mut dq[at..], block.rows(), width), Store::Set);
+        self.matmul.tile(ds, rows(&s.k[kv..], kv_width), to(&mut dq[at..], block.rows(), width), Store::Set);
         let (q, g) = (rows(&s.q[at..], width), rows(&grad[at..], width));
-        matmul(arch, ds.transposed(), q, to(&mut dk[kv..], block.keys, kv_width), Store::Add);
-        matmul(arch, p.transposed(), g, to(&mut dv[kv..], block.keys, kv_width), Store::Add);
+        self.matmul.tile(ds.transposed(), q, to(&mut dk[kv..], block.keys, kv_width), Store::Add);
+        self.matmul.tile(p.transposed(), g, to(&mut dv[kv..], block.keys, kv_width), Store::Add);
     }
 }
 

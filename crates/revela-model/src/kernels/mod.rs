@@ -3,7 +3,7 @@
 //! [`Kernels::Composed`] builds a function from burn's tensor operations and runs on every device and
 //! dtype; [`Kernels::Fused`] uses one CPU kernel with its own backward pass where that is possible
 //! (CPU backend, f32) and the composed form elsewhere. Tests hold the two against each other.
-//! [`Kernels::Mixed`] differs from it in the products of linear layers alone.
+//! [`Kernels::Mixed`] differs from it in the precision of products alone.
 //!
 //! Activations are flat: `[rows, features]`, with a [`Packing`](crate::Packing) that says which rows
 //! form which sequence.
@@ -50,7 +50,7 @@ impl Kernels {
     }
 
     /// How kernels multiply, if they are to be used.
-    fn matmul(self) -> Option<Matmul> {
+    pub fn matmul(self) -> Option<Matmul> {
         match self {
             Self::Fused => Some(Matmul::F32),
             Self::Mixed => Some(Matmul::Bf16),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use revela_model::Packing;
+use revela_model::cpu::Matmul;
 use revela_model::kernels::AttentionShape;
 use revela_model::op::runs_on;
 use serde::{Deserialize, Serialize};
@@ -88,9 +89,10 @@ pub fn cross_attention(
     w: Tensor<2>,
     shape: &CrossShape,
     options: CrossOptions,
+    matmul: Matmul,
 ) -> Tensor<2> {
     match options.path {
-        CrossPath::Fast if runs_on(&q) => fused::cross_attention([q, k, v], w, shape, options),
+        CrossPath::Fast if runs_on(&q) => fused::cross_attention([q, k, v], w, shape, options, matmul),
         _ => materialised::cross_attention([q, k, v], w, shape, options.value_norm),
     }
 }
@@ -115,7 +117,7 @@ mod tests {
     fn run(inputs: &[Tensor<2>; 4], shape: &CrossShape, options: CrossOptions) -> Vec<Tensor<2>> {
         let leaves = inputs.clone().map(|t| t.autodiff().require_grad());
         let [q, k, v, w] = leaves.clone();
-        let out = cross_attention([q, k, v], w, shape, options);
+        let out = cross_attention([q, k, v], w, shape, options, Matmul::F32);
         let grads = (out.clone() * random(out.dims(), 77).autodiff()).sum().backward();
         std::iter::once(out.inner()).chain(leaves.iter().map(|t| t.grad(&grads).unwrap())).collect()
     }
@@ -162,9 +164,15 @@ mod tests {
         let ([q, k, v, w], shape) = case(heads, &padded, &padded);
         let real = |t: Tensor<2>| t.narrow(0, 0, 13);
         let narrow = CrossShape { readers: packed.clone(), chunks: packed, heads };
-        let full =
-            cross_attention([q.clone(), k.clone(), v.clone()], w.clone(), &shape, CrossOptions::default());
-        let tight = cross_attention([real(q), real(k), real(v)], w, &narrow, CrossOptions::default());
+        let full = cross_attention(
+            [q.clone(), k.clone(), v.clone()],
+            w.clone(),
+            &shape,
+            CrossOptions::default(),
+            Matmul::F32,
+        );
+        let tight =
+            cross_attention([real(q), real(k), real(v)], w, &narrow, CrossOptions::default(), Matmul::F32);
         assert_eq!(real(full).into_data(), tight.into_data());
     }
 

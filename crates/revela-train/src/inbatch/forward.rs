@@ -81,11 +81,12 @@ pub fn second_stream(
     let frame = decoder.frame(&readers.packing, run.tagged(SECOND));
     let shape =
         CrossShape { readers: readers.packing.clone(), chunks: chunks.packing.clone(), heads: frame.shape };
+    let matmul = run.kernels.matmul().unwrap_or_default();
     let mut x = decoder.embed_tokens.forward(&readers.ids);
     for (layer, read) in decoder.layers.iter().zip(chunks.layers) {
         let qkv = layer.qkv(x.clone(), &frame);
         let inputs = [qkv.q.clone(), read.k.clone(), read.v.clone()];
-        let crossed = cross_attention(inputs, w.clone(), &shape, options);
+        let crossed = cross_attention(inputs, w.clone(), &shape, options, matmul);
         let attended = layer.attend(qkv, &frame) + crossed;
         x = layer.finish(x, attended, &frame);
     }

@@ -8,9 +8,7 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 use revela_model::cpu::vector::{exp, max, scale};
-use revela_model::cpu::{
-    Mat, MatMut, PANEL, Panels, RightOperand, Store, arch, matmul, split_rows, vectorised,
-};
+use revela_model::cpu::{Mat, MatMut, Matmul, PANEL, Packed, Store, TileOperand, split_rows, vectorised};
 use revela_model::op::{Kernel, Output, View, apply};
 
 use super::attention::{CrossOptions, CrossShape, EPSILON, Skip, ValueNorm};
@@ -21,8 +19,10 @@ pub(super) fn cross_attention(
     w: Tensor<2>,
     shape: &CrossShape,
     options: CrossOptions,
+    matmul: Matmul,
 ) -> Tensor<2> {
-    let kernel = CrossAttention { shape: shape.clone(), value_norm: options.value_norm, skip: options.skip };
+    let (value_norm, skip) = (options.value_norm, options.skip);
+    let kernel = CrossAttention { shape: shape.clone(), value_norm, skip, matmul };
     apply(kernel, [q, k, v, w].map(Tensor::into_dispatch))
 }
 
@@ -37,15 +37,16 @@ struct CrossAttention {
     shape: CrossShape,
     value_norm: ValueNorm,
     skip: Skip,
+    matmul: Matmul,
 }
 
 /// One chunk's keys and values of one head, ready for products.
 struct Chunk<'a> {
     keys: usize,
     columns: usize,
-    k_panels: Panels,
+    packed_keys: Packed,
     /// Only for the backward pass.
-    v_panels: Panels,
+    packed_values: Option<Packed>,
     k: &'a [f32],
     v: &'a [f32],
     /// Lengths of the value vectors; ones without V-normalisation.
@@ -70,8 +71,8 @@ impl CrossAttention {
         Chunk {
             keys,
             columns: keys.next_multiple_of(PANEL),
-            k_panels: Panels::pack(k, keys, dim, stride),
-            v_panels: if backward { Panels::pack(v, keys, dim, stride) } else { Panels::default() },
+            packed_keys: self.matmul.pack(k, keys, dim, stride),
+            packed_values: backward.then(|| self.matmul.pack(v, keys, dim, stride)),
             k,
             v,
             norms: match self.value_norm {
@@ -95,14 +96,15 @@ impl CrossAttention {
     }
 
     /// `x K^T` (or `x V^T`) of `rows` rows beginning at `at` in `x`.
-    fn product(&self, x: &[f32], at: usize, rows: usize, panels: &Panels, columns: usize, to: &mut [f32]) {
+    fn product(&self, x: &[f32], at: usize, rows: usize, right: &Packed, columns: usize, to: &mut [f32]) {
         let left = Mat::new(&x[at..], rows, self.shape.heads.dim, self.shape.heads.width());
-        matmul(arch(), left, panels.into(), MatMut::new(to, rows, columns, columns), Store::Set);
+        let to = MatMut::new(to, rows, columns, columns);
+        self.matmul.tile(left, TileOperand::Packed(right), to, Store::Set);
     }
 
     fn forward_reader(&self, i: usize, chunks: &[Chunk<'_>], q: &[f32], w: &[f32], out: &mut [f32]) {
         let heads = self.shape.heads;
-        let (dim, width, arch) = (heads.dim, heads.width(), arch());
+        let (dim, width) = (heads.dim, heads.width());
         let first_row = self.shape.readers.starts()[i];
         let count = self.shape.chunks.sequences();
         let longest = self.shape.chunks.longest().next_multiple_of(PANEL);
@@ -114,7 +116,7 @@ impl CrossAttention {
                 if self.is_skipped(w) || chunk.keys == 0 {
                     continue;
                 }
-                self.product(q, at, rows, &chunk.k_panels, chunk.columns, &mut tile);
+                self.product(q, at, rows, &chunk.packed_keys, chunk.columns, &mut tile);
                 vectorised(
                     #[inline(always)]
                     || {
@@ -124,8 +126,8 @@ impl CrossAttention {
                     },
                 );
                 let left = Mat::new(&tile, rows, chunk.keys, chunk.columns);
-                let values = RightOperand::Rows { data: chunk.v, stride: heads.kv_width() };
-                matmul(arch, left, values, MatMut::new(&mut out[to..], rows, dim, width), Store::Add);
+                let values = TileOperand::Rows { data: chunk.v, stride: heads.kv_width() };
+                self.matmul.tile(left, values, MatMut::new(&mut out[to..], rows, dim, width), Store::Add);
             }
         }
     }
@@ -306,8 +308,10 @@ impl CrossAttention {
         d_norms: &mut [f32],
         weight: f32,
     ) -> f32 {
-        self.product(q, at, rows, &chunk.k_panels, chunk.columns, s);
-        self.product(grad, at, rows, &chunk.v_panels, chunk.columns, p);
+        self.product(q, at, rows, &chunk.packed_keys, chunk.columns, s);
+        if let Some(values) = &chunk.packed_values {
+            self.product(grad, at, rows, values, chunk.columns, p);
+        }
         vectorised(
             #[inline(always)]
             || {
@@ -333,16 +337,16 @@ impl CrossAttention {
         part: &mut Part,
     ) {
         let heads = self.shape.heads;
-        let (dim, width, arch) = (heads.dim, heads.width(), arch());
+        let (dim, width) = (heads.dim, heads.width());
         let (a, ds) =
             (Mat::new(s, rows, chunk.keys, chunk.columns), Mat::new(p, rows, chunk.keys, chunk.columns));
-        let right = |data, stride| RightOperand::Rows { data, stride };
+        let right = |data, stride| TileOperand::Rows { data, stride };
         let dq = MatMut::new(&mut part.dq[to..], rows, dim, heads.group() * dim);
-        matmul(arch, ds, right(chunk.k, heads.kv_width()), dq, Store::Add);
+        self.matmul.tile(ds, right(chunk.k, heads.kv_width()), dq, Store::Add);
         let dk = MatMut::new(&mut part.dk[local..], chunk.keys, dim, dim);
-        matmul(arch, ds.transposed(), right(&q[at..], width), dk, Store::Add);
+        self.matmul.tile(ds.transposed(), right(&q[at..], width), dk, Store::Add);
         let dv = MatMut::new(&mut part.dv[local..], chunk.keys, dim, dim);
-        matmul(arch, a.transposed(), right(&grad[at..], width), dv, Store::Add);
+        self.matmul.tile(a.transposed(), right(&grad[at..], width), dv, Store::Add);
     }
 
     /// d|v| / dv = v / |v|; a zero vector has no direction and gets nothing.
