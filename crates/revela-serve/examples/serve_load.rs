@@ -105,7 +105,8 @@ impl Client {
                 empty.insert(BufReader::new(stream))
             }
         };
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\n");
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
         let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
         stream.get_mut().write_all(request.as_bytes())?;
         let (mut status, mut length, mut line) = (None, 0, String::new());

@@ -41,6 +41,10 @@ impl Stage {
 /// What is counted without labels of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
+    /// A search turned away before anything was done for it.
+    DoorRefused,
+    /// Turned away because too many bytes of bodies were there already.
+    BodyRefused,
     /// Turned away because the encoder's queue was full.
     EmbedRefused,
     /// Turned away because too many searches waited.
@@ -62,7 +66,9 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
+        Self::DoorRefused,
+        Self::BodyRefused,
         Self::EmbedRefused,
         Self::SearchRefused,
         Self::WriteRefused,
@@ -76,6 +82,8 @@ impl Event {
 
     fn name(self) -> &'static str {
         match self {
+            Self::DoorRefused => "revela_refused_total{queue=\"door\"}",
+            Self::BodyRefused => "revela_refused_total{queue=\"body\"}",
             Self::EmbedRefused => "revela_refused_total{queue=\"embed\"}",
             Self::SearchRefused => "revela_refused_total{queue=\"search\"}",
             Self::WriteRefused => "revela_refused_total{queue=\"write\"}",

@@ -53,7 +53,7 @@ impl Serving {
     /// Status and body; nothing when the server goes away meanwhile.
     fn send(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         let head = format!("{head}content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
         let mut bytes = Vec::new();
