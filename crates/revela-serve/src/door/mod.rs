@@ -1,11 +1,10 @@
 //! How many requests of a kind may be inside at once, by what the server has shown it can do.
 //!
-//! Two things are measured. `alone`: how long a request takes that meets no other. `capacity`: how many are
-//! answered per second when there is no lack of them. So `capacity * alone` requests keep the server busy;
-//! with three times as many inside, each takes about three times as long as alone (it waits for a batch that is
+//! Two things are measured. `alone`: how long a request takes that meets no other. `pace`: how much time passes
+//! per request when there is no lack of them. So `alone / pace` requests keep the server busy; with three times as many inside, each takes about three times as long as alone (it waits for a batch that is
 //! under way, and for its own), and any more would only wait. That is the steady limit. It follows the machine
 //! and the encoder, and there is nothing to set: where many queries are embedded in hardly more time than one,
-//! capacity grows with the limit, and the limit with it.
+//! the pace quickens with the limit, and the limit grows with it.
 //!
 //! A crowd that comes at once is no overload: it may wait as long as patience allows, and is answered. Only
 //! when the crowd does not go away within that time is the limit the steady one, until fewer come than can be
@@ -27,8 +26,11 @@ use crate::metrics::{Event, Metrics, lock};
 /// a request that waits for one batch and goes with the next takes the time of two.
 const STRETCH: f64 = 3.0;
 
-/// What a new measurement weighs.
-const NEW: f64 = 0.3;
+/// What a new pace weighs.
+const NEW_PACE: f64 = 0.3;
+
+/// What a new time alone weighs; there may be few of them.
+const NEW_ALONE: f64 = 0.5;
 
 /// Shortest time over which requests are counted.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -36,10 +38,11 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// A time over which requests are counted holds this many that take as long as one alone.
 const WINDOW_OF: f64 = 8.0;
 
-/// How old the time alone may get while there are too many.
-const REMEMBER: Duration = Duration::from_secs(2);
+/// How old the time alone may get while there are too many, at least and in times alone: measuring it costs
+/// a few of them.
+const REMEMBER: (Duration, f64) = (Duration::from_secs(1), 100.0);
 
-/// Too many come until they are fewer than this share of the capacity.
+/// Too many come until they are fewer than this share of what can be served.
 const RELIEF: f64 = 0.9;
 
 /// What a client that is turned away is told to wait.
@@ -141,6 +144,8 @@ struct Window {
     came: u32,
     served: u32,
     refused: u32,
+    /// Seconds that the served were inside.
+    took: f64,
     /// For how long anybody was inside.
     busy: Duration,
     /// Whether the door was nearly closed, so that the rest says nothing.
@@ -149,7 +154,7 @@ struct Window {
 
 impl Window {
     fn new(began: Instant) -> Self {
-        Self { began, came: 0, served: 0, refused: 0, busy: Duration::ZERO, closed: false }
+        Self { began, came: 0, served: 0, refused: 0, took: 0.0, busy: Duration::ZERO, closed: false }
     }
 }
 
@@ -165,16 +170,23 @@ struct State {
     /// Seconds.
     alone: Option<f64>,
     measured_alone: Instant,
-    /// Per second.
-    capacity: Option<f64>,
+    /// Seconds.
+    pace: Option<f64>,
     window: Window,
     /// Since when more are inside than the steady limit.
     crowded: Option<Instant>,
     overloaded: bool,
 }
 
-fn mean(old: Option<f64>, new: f64) -> Option<f64> {
-    Some(old.map_or(new, |old| old + NEW * (new - old)))
+/// A mean in which what is new has this weight. It is the geometric one: requests of another kind may take a
+/// hundredth or a hundred times as long, and either must be learned soon.
+fn mean(old: Option<f64>, new: f64, weight: f64) -> Option<f64> {
+    let new = new.max(1e-9);
+    Some(old.map_or(new, |old| old * (new / old).powf(weight)))
+}
+
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 impl State {
@@ -188,7 +200,7 @@ impl State {
             entered: 0,
             alone: None,
             measured_alone: now,
-            capacity: None,
+            pace: None,
             window: Window::new(now),
             crowded: None,
             overloaded: false,
@@ -220,10 +232,11 @@ impl State {
         self.inside = self.inside.saturating_sub(1);
         self.count_busy(now);
         if served {
+            let took = now.saturating_duration_since(entry.began).as_secs_f64();
             self.window.served += 1;
+            self.window.took += took;
             if entry.met_nobody && entry.number == self.entered {
-                let took = now.saturating_duration_since(entry.began);
-                self.alone = mean(self.alone, took.as_secs_f64());
+                self.alone = mean(self.alone, took, NEW_ALONE);
                 self.measured_alone = now;
             }
         }
@@ -234,7 +247,7 @@ impl State {
 
     /// How many may be inside for long.
     fn steady(&self) -> usize {
-        let busy = self.capacity.unwrap_or(0.0) * self.alone.unwrap_or(0.0);
+        let busy = self.alone.zip(self.pace).map_or(0.0, |(alone, pace)| alone / pace);
         ((STRETCH * busy).ceil() as usize).clamp(self.least, self.most)
     }
 
@@ -243,14 +256,15 @@ impl State {
             true if self.wants_one_alone(now) => 1,
             true => self.steady(),
             false => {
-                let crowd = self.capacity.map_or(self.most as f64, |rate| rate * self.patience.as_secs_f64());
+                let crowd = self.pace.map_or(self.most as f64, |pace| self.patience.as_secs_f64() / pace);
                 (crowd as usize).clamp(self.steady(), self.most)
             }
         }
     }
 
     fn wants_one_alone(&self, now: Instant) -> bool {
-        self.overloaded && now.saturating_duration_since(self.measured_alone) > REMEMBER
+        let (least, alone) = (REMEMBER.0, duration(REMEMBER.1 * self.alone.unwrap_or(0.0)));
+        self.overloaded && now.saturating_duration_since(self.measured_alone) > least.max(alone)
     }
 
     fn has_room(&mut self, now: Instant) -> bool {
@@ -269,9 +283,8 @@ impl State {
 
     /// Closes the window when it is long enough.
     fn count(&mut self, now: Instant) {
-        let of_alone = Duration::try_from_secs_f64(self.alone.unwrap_or(0.0) * WINDOW_OF);
         let elapsed = now.saturating_duration_since(self.window.began);
-        if elapsed < WINDOW.max(of_alone.unwrap_or(WINDOW)) {
+        if elapsed < WINDOW.max(duration(self.alone.unwrap_or(0.0) * WINDOW_OF)) {
             return;
         }
         self.count_busy(now);
@@ -279,20 +292,23 @@ impl State {
         if !window.closed && window.served > 0 {
             self.learn(&window, elapsed);
         }
-        let came = f64::from(window.came) / elapsed.as_secs_f64();
-        if window.refused == 0 || came < RELIEF * self.capacity.unwrap_or(0.0) {
+        let due = f64::from(window.came) * self.pace.unwrap_or(f64::MAX);
+        if window.refused == 0 || due < RELIEF * elapsed.as_secs_f64() {
             (self.overloaded, self.crowded) = (false, None);
         }
     }
 
-    /// What was served per second with anybody inside is the capacity when some had to be refused, and a lower
-    /// bound of it when not; little of it says nothing, since what was served may have begun before.
+    /// The time per request, of that in which anybody was inside, is the pace when some had to be refused or
+    /// to wait for others; when not, the pace may be quicker. Little of that time says nothing, since what was
+    /// served in it may have begun before.
     fn learn(&mut self, window: &Window, elapsed: Duration) {
-        let served = f64::from(window.served) / window.busy.as_secs_f64().max(1e-6);
-        if window.refused > 0 {
-            self.capacity = mean(self.capacity, served);
+        let served = f64::from(window.served);
+        let pace = window.busy.as_secs_f64() / served;
+        let waited = self.alone.is_some_and(|alone| window.took > STRETCH * alone * served);
+        if window.refused > 0 || waited {
+            self.pace = mean(self.pace, pace, NEW_PACE);
         } else if window.busy * 2 > elapsed {
-            self.capacity = Some(self.capacity.map_or(served, |known| known.max(served)));
+            self.pace = Some(self.pace.map_or(pace, |known| known.min(pace)));
         }
     }
 }

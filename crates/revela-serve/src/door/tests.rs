@@ -184,6 +184,26 @@ fn a_server_that_became_slower_lets_fewer_in() {
 }
 
 #[test]
+fn other_requests_are_learned_in_time() {
+    // Half a millisecond each, then forty, then half a one again.
+    let quick = Model { each: 0.5 * MILLI, ..SERIAL };
+    let slow = Model { each: 40.0 * MILLI, ..SERIAL };
+    let mut simulation = Simulation::new(quick);
+    simulation.load(1800.0, 0.0, 3.0);
+    simulation.model = slow;
+    simulation.load(75.0, 3.0, 40.0);
+    let times = simulation.seen.times_after(15.0);
+    let most = times[times.len() * 99 / 100] / slow.alone();
+    assert!(most < 5.0, "{most} times as long as alone");
+    simulation.model = quick;
+    simulation.load(6000.0, 40.0, 60.0);
+    let times = simulation.seen.times_after(50.0);
+    let most = times[times.len() * 99 / 100] / quick.alone();
+    assert!(most < 5.0, "{most} times as long as alone");
+    assert!(times.len() as f64 > 0.9 * 10.0 * quick.capacity());
+}
+
+#[test]
 fn it_starts_with_an_overload_and_nothing_served_is_no_end() {
     // The encoder hangs for 3 seconds, then is as quick as ever.
     let mut simulation = Simulation::new(SERIAL);
