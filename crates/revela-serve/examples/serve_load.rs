@@ -235,11 +235,10 @@ fn main() -> Result<()> {
         };
         let threads: Vec<_> = (0..load.concurrency).map(run).collect();
         let all = Duration::from_secs_f64(load.warm + load.seconds);
-        let mut looking = Client { address: load.address, stream: None };
         for look in 1..load.looks {
             let at = start + all * look / load.looks;
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
-            memory.push(megabytes(&mut looking)?);
+            memory.push(megabytes(&mut Client { address: load.address, stream: None })?);
         }
         // A connection that is not driven any more would make the figures those of another load.
         let seen =
