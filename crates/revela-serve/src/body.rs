@@ -69,7 +69,12 @@ impl Received {
         if self.bytes.len() <= LARGE {
             return parse(&self.bytes);
         }
-        tokio::task::spawn_blocking(move || parse(&self.bytes)).await.map_err(ApiError::internal)?
+        // All of it goes along, so that the share is taken for as long as the bytes are there.
+        let parse_all = move || {
+            let received = self;
+            parse(&received.bytes)
+        };
+        tokio::task::spawn_blocking(parse_all).await.map_err(ApiError::internal)?
     }
 }
 

@@ -259,7 +259,12 @@ impl Metrics {
         let lasting = lasting.map(|(name, gauge)| (name.to_owned(), gauge.load(Ordering::Relaxed) as f64));
         for (name, value) in lasting.iter().chain(gauges) {
             let base = name.split('{').next().unwrap_or(name);
-            let _ = writeln!(out, "# TYPE {base} gauge\n{name} {value}");
+            // Readers want a family's type once.
+            if base != family {
+                let _ = writeln!(out, "# TYPE {base} gauge");
+                family = base;
+            }
+            let _ = writeln!(out, "{name} {value}");
         }
         out
     }
@@ -289,6 +294,8 @@ mod tests {
         let held = metrics.connection();
         let text = metrics.text(&[("revela_queue{lane=\"query\"}".to_owned(), 5.0)]);
         drop(held);
+        let queues = ["query", "passage"].map(|lane| (format!("revela_queue{{lane=\"{lane}\"}}"), 1.0));
+        assert_eq!(metrics.text(&queues).matches("# TYPE revela_queue gauge").count(), 1);
         for line in [
             "revela_requests_total{method=\"POST\",route=\"/v1/search\",status=\"200\"} 4",
             "revela_request_seconds_bucket{route=\"/v1/search\",le=\"0.001\"} 1",

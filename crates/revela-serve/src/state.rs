@@ -182,11 +182,6 @@ impl App {
     /// The metrics' text.
     pub(crate) fn metrics_text(&self) -> String {
         let mut gauges = vec![("revela_waiting{queue=\"search\"}".to_owned(), self.pool.waiting() as f64)];
-        for (kind, door) in [("search", &self.searches), ("batch", &self.batches)] {
-            let (inside, limit) = door.inside();
-            gauges.push((format!("revela_inside{{kind=\"{kind}\"}}"), inside as f64));
-            gauges.push((format!("revela_inside_limit{{kind=\"{kind}\"}}"), limit as f64));
-        }
         if let Ok(services) = self.services() {
             if let Some(model) = &services.model {
                 let [queries, passages] = model.batcher.waiting();
@@ -200,6 +195,13 @@ impl App {
                     .push((format!("revela_collection_passages{{collection=\"{name}\"}}"), passages as f64));
             }
         }
+        let doors = [("search", self.searches.inside()), ("batch", self.batches.inside())];
+        gauges.extend(
+            doors.map(|(kind, (inside, _))| (format!("revela_inside{{kind=\"{kind}\"}}"), inside as f64)),
+        );
+        gauges.extend(
+            doors.map(|(kind, (_, most))| (format!("revela_inside_limit{{kind=\"{kind}\"}}"), most as f64)),
+        );
         gauges.extend(resident_bytes().map(|bytes| ("process_resident_memory_bytes".to_owned(), bytes)));
         self.metrics.text(&gauges)
     }
