@@ -215,7 +215,6 @@ fn bodies_share_their_memory() {
 #[test]
 fn clients_that_do_not_read_their_answers() {
     let server = Running::start(|config| config.limits.write_ms = 200);
-    // More than the buffers of both ends hold: a hundred times the same long query's hits with their texts.
     let body = json!({"searches": vec![json!({"query": "lease", "mode": "bm25"}); 100]}).to_string();
     let head = format!(
         "POST /v1/search/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
