@@ -4,15 +4,20 @@
     pip install openai                                   # needed
     pip install langchain-openai llama-index-embeddings-openai-like   # looked at where they are installed
     revela serve COLLECTION --encoder DIR &
-    python tools/openai_client.py http://127.0.0.1:8080 [KEY]
+    python tools/openai_client.py http://127.0.0.1:8080 [KEY] [COMMAND]
 
 The OpenAI client asks for base64 unless told otherwise; it must give the same vectors as floats, as a request
-made by hand, and as itself when it sends token by token or in batches. Exits with 1 when anything differs.
+made by hand. Where COMMAND is given, such as `revela model embed --encoder DIR`, they must be what it computes too.
+Exits with 1 when anything differs.
 """
 
 import json
 import math
+import pathlib
+import shlex
+import subprocess
 import sys
+import tempfile
 import urllib.request
 
 import openai
@@ -32,6 +37,18 @@ def same(name, found, expected):
     worst = max(abs(a - b) for one, other in zip(found, expected, strict=True) for a, b in zip(one, other, strict=True))
     print(f"{name}: largest difference {worst:.1e}")
     assert worst < 1e-5, name
+
+
+def computed(command):
+    """What the program computes of the texts, without a server."""
+    import numpy
+
+    with tempfile.TemporaryDirectory() as folder:
+        lines, out = pathlib.Path(folder, "texts.jsonl"), pathlib.Path(folder, "rows.npy")
+        lines.write_text("".join(json.dumps({"_id": str(n), "text": t}) + "\n" for n, t in enumerate(TEXTS)))
+        flags = ["--kind", "passage", "--input", lines, "--out", out, "--quiet"]
+        subprocess.run(shlex.split(command) + flags, check=True)
+        return numpy.load(out).tolist()
 
 
 def check_openai(url, key, model, expected):
@@ -78,11 +95,14 @@ def check_llama_index(url, key, model, expected):
 
 
 def main():
-    url, key = sys.argv[1].rstrip("/"), (sys.argv[2:] or ["none"])[0]
+    url, key, command, *_ = [*sys.argv[1:], None, None]
+    url, key = url.rstrip("/"), key or "none"
     model = by_hand(url, key, "/v1/models")["data"][0]["id"]
     answer = by_hand(url, key, "/v1/embeddings", {"model": model, "input": TEXTS})
     expected = [one["embedding"] for one in answer["data"]]
     assert all(abs(math.hypot(*row) - 1) < 1e-4 for row in expected), "vectors have length 1"
+    if command:
+        same("revela model embed", computed(command), expected)
     for check in (check_openai, check_langchain, check_llama_index):
         check(url, key, model, expected)
 

@@ -34,6 +34,12 @@ struct Load {
     /// How long.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
+    /// How much longer before that, uncounted: until the server knows the load.
+    #[arg(long, default_value_t = 0.0)]
+    warm: f64,
+    /// How often the server's memory is looked at meanwhile.
+    #[arg(long, default_value_t = 1)]
+    looks: u32,
     /// Searches per second over all connections.
     #[arg(long)]
     rate: Option<f64>,
@@ -105,7 +111,8 @@ impl Client {
                 empty.insert(BufReader::new(stream))
             }
         };
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\n");
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
         let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
         stream.get_mut().write_all(request.as_bytes())?;
         let (mut status, mut length, mut line) = (None, 0, String::new());
@@ -164,7 +171,8 @@ fn connection(load: &Load, queries: &[String], dimension: usize, number: usize, 
     let mut client = Client { address: load.address, stream: None };
     let mut numbers = Numbers((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut seen = Seen::default();
-    let end = start + Duration::from_secs_f64(load.seconds);
+    let counted = start + Duration::from_secs_f64(load.warm);
+    let end = counted + Duration::from_secs_f64(load.seconds);
     let step = load.rate.map(|rate| Duration::from_secs_f64(load.concurrency as f64 / rate));
     let mut due = start + step.unwrap_or_default().mul_f64(number as f64 / load.concurrency as f64);
     loop {
@@ -181,6 +189,7 @@ fn connection(load: &Load, queries: &[String], dimension: usize, number: usize, 
         let from_sending = sent.elapsed().as_secs_f64() * 1e3;
         let millis = due.elapsed().as_secs_f64() * 1e3;
         match answer {
+            Ok(_) if due < counted => {}
             Ok((200, _)) => {
                 seen.served.push(millis);
                 seen.answered.push(from_sending);
@@ -204,6 +213,10 @@ fn metric(client: &mut Client, name: &str) -> Result<f64> {
     Ok(line.trim().parse()?)
 }
 
+fn megabytes(client: &mut Client) -> Result<f64> {
+    Ok((metric(client, "process_resident_memory_bytes")? / 1e5).round() / 10.0)
+}
+
 fn main() -> Result<()> {
     let load = Load::parse();
     let queries: Vec<String> = match &load.queries {
@@ -213,19 +226,26 @@ fn main() -> Result<()> {
     let mut client = Client { address: load.address, stream: None };
     let list: Value = serde_json::from_slice(&client.send("GET", "/v1/collections", "")?.1)?;
     let dimension = list["collections"][0]["dimension"].as_u64().unwrap_or(0) as usize;
-    let before = metric(&mut client, "process_resident_memory_bytes")?;
+    let mut memory = vec![megabytes(&mut client)?];
     let start = Instant::now();
-    let seen: Vec<Seen> = std::thread::scope(|scope| {
+    let seen = std::thread::scope(|scope| -> Result<Vec<Seen>> {
         let run = |number| {
             let (load, queries) = (&load, &queries);
             scope.spawn(move || connection(load, queries, dimension, number, start))
         };
         let threads: Vec<_> = (0..load.concurrency).map(run).collect();
+        let all = Duration::from_secs_f64(load.warm + load.seconds);
+        for look in 1..load.looks {
+            let at = start + all * look / load.looks;
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
+            memory.push(megabytes(&mut Client { address: load.address, stream: None })?);
+        }
         // A connection that is not driven any more would make the figures those of another load.
-        let seen = threads.into_iter().map(|thread| thread.join().map_err(|_| "a connection's thread died"));
-        seen.collect::<std::result::Result<_, _>>()
+        let seen =
+            threads.into_iter().map(|thread| thread.join().map_err(|_| "a connection's thread died".into()));
+        seen.collect::<Result<_>>()
     })?;
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64() - load.warm;
     let all = |which: fn(&Seen) -> &Vec<f64>| {
         let mut all: Vec<f64> = seen.iter().flat_map(|seen| which(seen).iter().copied()).collect();
         all.sort_by(f64::total_cmp);
@@ -233,8 +253,7 @@ fn main() -> Result<()> {
     };
     let (served, refused) = (all(|seen| &seen.served), all(|seen| &seen.refused));
     let answered = all(|seen| &seen.answered);
-    let after = metric(&mut Client { address: load.address, stream: None }, "process_resident_memory_bytes")?;
-    let memory = [before, after].map(|bytes| (bytes / 1e6).round());
+    memory.push(megabytes(&mut Client { address: load.address, stream: None })?);
     let line = json!({
         "mode": format!("{:?}", load.mode).to_lowercase(),
         "concurrency": load.concurrency,
@@ -250,6 +269,7 @@ fn main() -> Result<()> {
         "max_ms": quantile(&served, 1.0),
         "from_sending_p50_ms": quantile(&answered, 0.5),
         "from_sending_p99_ms": quantile(&answered, 0.99),
+        "refused_p50_ms": quantile(&refused, 0.5),
         "refused_p99_ms": quantile(&refused, 0.99),
         "memory_mb": memory,
     });

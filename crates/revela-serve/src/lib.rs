@@ -18,12 +18,13 @@
 //! # How a search comes to its answer
 //!
 //! connection ([`Server`]: TLS, limits on heads and idleness) → around every request (`middleware`: name, key,
-//! deadline, log, errors) → route (`routes`) → its text waits for others and is embedded (`batching`, one thread
+//! deadline, log, errors) → route (`routes`) → is there room (`door`)? → its body is read → its text waits for others and is embedded (`batching`, one thread
 //! that owns the encoder) → the search runs on a bounded pool (`pool`) over a snapshot of the collection
 //! (`collection`, replaced as a whole by `reload`) → JSON. Changes go through `writer`, one thread per
 //! collection.
 //!
-//! What cannot be done in time is refused at once with 429: by the encoder's queue, by the pool, by the writer.
+//! What cannot be done in time is refused at once with 429: a search at the door, before its body is read; the
+//! rest by the encoder's queue, by the pool, by the writer.
 //! Nothing queues without a bound.
 //!
 //! It speaks HTTP/1.1; the API is described by `GET /openapi.json` and, for people, `GET /docs`.
@@ -33,8 +34,11 @@ mod batching;
 mod body;
 mod collection;
 mod config;
+mod door;
 mod encoder;
 mod error;
+mod hosts;
+mod impatient;
 mod load;
 mod logging;
 mod metrics;

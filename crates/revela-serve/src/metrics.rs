@@ -41,6 +41,10 @@ impl Stage {
 /// What is counted without labels of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
+    /// A search turned away before anything was done for it.
+    DoorRefused,
+    /// Turned away because too many bytes of bodies were there already.
+    BodyRefused,
     /// Turned away because the encoder's queue was full.
     EmbedRefused,
     /// Turned away because too many searches waited.
@@ -62,7 +66,9 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
+        Self::DoorRefused,
+        Self::BodyRefused,
         Self::EmbedRefused,
         Self::SearchRefused,
         Self::WriteRefused,
@@ -76,6 +82,8 @@ impl Event {
 
     fn name(self) -> &'static str {
         match self {
+            Self::DoorRefused => "revela_refused_total{queue=\"door\"}",
+            Self::BodyRefused => "revela_refused_total{queue=\"body\"}",
             Self::EmbedRefused => "revela_refused_total{queue=\"embed\"}",
             Self::SearchRefused => "revela_refused_total{queue=\"search\"}",
             Self::WriteRefused => "revela_refused_total{queue=\"write\"}",
@@ -251,7 +259,12 @@ impl Metrics {
         let lasting = lasting.map(|(name, gauge)| (name.to_owned(), gauge.load(Ordering::Relaxed) as f64));
         for (name, value) in lasting.iter().chain(gauges) {
             let base = name.split('{').next().unwrap_or(name);
-            let _ = writeln!(out, "# TYPE {base} gauge\n{name} {value}");
+            // Readers want a family's type once.
+            if base != family {
+                let _ = writeln!(out, "# TYPE {base} gauge");
+                family = base;
+            }
+            let _ = writeln!(out, "{name} {value}");
         }
         out
     }
@@ -281,6 +294,8 @@ mod tests {
         let held = metrics.connection();
         let text = metrics.text(&[("revela_queue{lane=\"query\"}".to_owned(), 5.0)]);
         drop(held);
+        let queues = ["query", "passage"].map(|lane| (format!("revela_queue{{lane=\"{lane}\"}}"), 1.0));
+        assert_eq!(metrics.text(&queues).matches("# TYPE revela_queue gauge").count(), 1);
         for line in [
             "revela_requests_total{method=\"POST\",route=\"/v1/search\",status=\"200\"} 4",
             "revela_request_seconds_bucket{route=\"/v1/search\",le=\"0.001\"} 1",

@@ -90,6 +90,9 @@ async fn answer(
     let right = route.map_or(Right::Open, |route| app.rights.of(request.method(), route));
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     let peer = request.extensions().get::<Peer>().map_or(unknown, |peer| peer.0);
+    if let Err(error) = app.hosts.check(request.headers(), request.uri()) {
+        return error.into_response();
+    }
     match app.gate.check(right, request.headers(), peer) {
         Ok(name) => *key = name.map(str::to_owned),
         Err(error) => {
@@ -197,6 +200,12 @@ fn log(line: &Line<'_>, response: &Response) {
             Code::Internal => tracing::error!(request_id = id, route, detail, "request failed"),
             _ => tracing::warn!(request_id = id, route, detail, "request refused"),
         }
+    }
+    // What is refused for its number alone is not worth as many lines; it is counted, and whoever refuses says
+    // so when it begins.
+    if line.error.is_some_and(|error| matches!(error.code, Code::Overloaded | Code::RateLimited)) {
+        tracing::debug!(request_id = line.id, route = line.route, status, key = line.key, "too many");
+        return;
     }
     tracing::info!(
         request_id = line.id,

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::Config;
 use crate::encoder::TextEncoder;
 use crate::error::ServeError;
+use crate::impatient::Impatient;
 use crate::middleware::Peer;
 use crate::state::App;
 use crate::{reload, routes, tls};
@@ -199,6 +200,7 @@ impl Acceptor {
         let _open = metrics.connection();
         // Answers are written whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
+        let stream = Impatient::new(stream, Duration::from_millis(self.app.config.limits.write_ms));
         match self.tls.clone() {
             None => self.http(stream, peer).await,
             Some(tls) => {

@@ -2,16 +2,19 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use revela_base::embed::TextKind;
+use tokio::sync::Semaphore;
 
 use crate::auth::Gate;
 use crate::batching::{Batcher, Counted};
 use crate::collection::Live;
 use crate::config::{Access, Config};
+use crate::door::Door;
 use crate::encoder::TextEncoder;
 use crate::error::{ApiError, ServeError};
+use crate::hosts::Hosts;
 use crate::metrics::{Metrics, resident_bytes};
 use crate::pool::Pool;
 use crate::request_id::RequestIds;
@@ -47,6 +50,12 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) gate: Gate,
     pub(crate) rights: Rights,
+    pub(crate) hosts: Hosts,
+    /// Where searches come in, and batches of them.
+    pub(crate) searches: Arc<Door>,
+    pub(crate) batches: Arc<Door>,
+    /// Kilobytes of bodies that may still be read.
+    pub(crate) bodies: Arc<Semaphore>,
     pub(crate) pool: Pool,
     pub(crate) ids: RequestIds,
     /// Seconds since 1970.
@@ -58,8 +67,17 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(config: Config) -> Result<Self, ServeError> {
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let metrics = Arc::new(Metrics::default());
+        let search = &config.search;
+        let (bounds, patience) =
+            ((search.threads, search.threads + search.queue), Duration::from_millis(search.max_wait_ms));
+        let door = |what| Arc::new(Door::new(what, bounds, patience, metrics.clone()));
         Ok(Self {
-            metrics: Arc::default(),
+            hosts: Hosts::new(&config),
+            searches: door("the search"),
+            batches: door("the search of batches"),
+            bodies: Arc::new(Semaphore::new(config.limits.bodies_bytes.div_ceil(1024))),
+            metrics: metrics.clone(),
             gate: Gate::new(&config),
             rights: Rights::new(),
             pool: Pool::new(&config.search),
@@ -177,6 +195,13 @@ impl App {
                     .push((format!("revela_collection_passages{{collection=\"{name}\"}}"), passages as f64));
             }
         }
+        let doors = [("search", self.searches.inside()), ("batch", self.batches.inside())];
+        gauges.extend(
+            doors.map(|(kind, (inside, _))| (format!("revela_inside{{kind=\"{kind}\"}}"), inside as f64)),
+        );
+        gauges.extend(
+            doors.map(|(kind, (_, most))| (format!("revela_inside_limit{{kind=\"{kind}\"}}"), most as f64)),
+        );
         gauges.extend(resident_bytes().map(|bytes| ("process_resident_memory_bytes".to_owned(), bytes)));
         self.metrics.text(&gauges)
     }

@@ -31,9 +31,9 @@ fn slow_heads_and_silent_connections_are_closed() {
     let server = Running::start(|config| config.limits.header_ms = 200);
     let silent = server.connect();
     let mut half = server.connect();
-    half.write_all(b"POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-").unwrap();
+    half.write_all(b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-").unwrap();
     let mut kept = server.connect();
-    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert_eq!(Answer::read_one(&mut kept).status, 200);
     for stream in [silent, half, kept] {
         rest(stream);
@@ -46,7 +46,7 @@ fn slow_heads_and_silent_connections_are_closed() {
 fn slow_bodies_are_given_up() {
     let server = Running::start(|config| config.limits.body_ms = 200);
     let mut stream = server.connect();
-    let head = "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
+    let head = "POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(b"{\"query\":").unwrap();
     Answer::read_one(&mut stream).fails(408, "timeout", "body");
@@ -59,7 +59,7 @@ fn half_a_body_and_no_more() {
     let server = Running::start(|_| {});
     for _ in 0..20 {
         let mut stream = server.connect();
-        let head = "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n";
+        let head = "POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n";
         stream.write_all(format!("{head}{{\"query\": \"le").as_bytes()).unwrap();
         stream.shutdown(std::net::Shutdown::Both).unwrap();
     }
@@ -109,7 +109,7 @@ fn a_hundred_megabytes_are_not_read() {
     let server = Running::start(|_| {});
     let before = server.metric("process_resident_memory_bytes");
     let mut stream = server.connect();
-    let head = "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     stream.write_all(format!("{head}content-length: 104857600\r\n\r\n").as_bytes()).unwrap();
     // Refused by its head, before the body.
     Answer::read_one(&mut stream).fails(413, "too_large", "8388608");
@@ -131,7 +131,7 @@ fn floods_of_headers_are_refused() {
     let server = Running::start(|_| {});
     let mut many = server.connect();
     let flood: String = (0..500).map(|number| format!("x-{number}: y\r\n")).collect();
-    many.write_all(format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{flood}\r\n").as_bytes()).unwrap();
+    many.write_all(format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n{flood}\r\n").as_bytes()).unwrap();
     assert!(matches!(Answer::read(many).status, 0 | 400 | 431));
     let mut long = server.connect();
     // The server may close while this is being sent.
@@ -157,8 +157,8 @@ fn what_is_not_http_gets_no_further() {
     }
     // Two lengths, or a length and pieces, are how requests are smuggled past others.
     let heads = [
-        "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcdef",
-        "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        "POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcdef",
+        "POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
     ];
     for head in heads {
         let mut stream = server.connect();
@@ -190,22 +190,47 @@ fn paths_lead_nowhere_outside() {
 }
 
 #[test]
+fn bodies_share_their_memory() {
+    let server = Running::start(|config| {
+        (config.limits.body_bytes, config.limits.bodies_bytes) = (200 << 10, 250 << 10);
+    });
+    let head = "POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    let mut first = server.connect();
+    first.write_all(format!("{head}content-length: 150000\r\n\r\n{{").as_bytes()).unwrap();
+    server.until("it is being read", |server| server.metric("revela_requests_in_flight") == 2.0);
+    let large = format!("{{\"query\": \"lease\"{}}}", " ".repeat(150_000));
+    let send =
+        || server.send("POST", "/v1/search", &[("content-type", "application/json")], large.as_bytes());
+    server.until("its share is taken", |_| send().status == 429);
+    send().fails(429, "overloaded", "large bodies");
+    let mut pieces = server.connect();
+    let piece = format!("transfer-encoding: chunked\r\n\r\n20000\r\n{}\r\n", " ".repeat(0x20000));
+    pieces.write_all(format!("{head}{piece}").as_bytes()).unwrap();
+    Answer::read_one(&mut pieces).fails(429, "overloaded", "large bodies");
+    serves(&server);
+    drop(first);
+    server.until("there is room again", |_| send().status == 200);
+}
+
+#[test]
 fn clients_that_do_not_read_their_answers() {
-    let server = Running::start(|_| {});
+    let server = Running::start(|config| config.limits.write_ms = 200);
     let body = json!({"searches": vec![json!({"query": "lease", "mode": "bm25"}); 100]}).to_string();
     let head = format!(
-        "POST /v1/search/batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /v1/search/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    let deaf: Vec<TcpStream> = (0..30)
+    let deaf: Vec<TcpStream> = (0..10)
         .map(|_| {
             let mut stream = server.connect();
-            stream.write_all(head.as_bytes()).unwrap();
+            stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+            // Asked for until nothing more is taken.
+            while stream.write_all(head.as_bytes()).is_ok() {}
             stream
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(50));
     serves(&server);
+    // They are still open at this end.
+    server.until("they are given up", |server| server.metric("revela_connections") == 1.0);
     drop(deaf);
-    server.until("they are forgotten", |server| server.metric("revela_connections") == 1.0);
 }

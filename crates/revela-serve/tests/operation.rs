@@ -152,7 +152,7 @@ fn tls_where_there_is_a_certificate() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     asked.stdin.as_mut().unwrap().write_all(request).unwrap();
     let answer = Answer::read(asked.stdout.take().unwrap());
     asked.wait().unwrap();
@@ -207,13 +207,14 @@ fn overload_is_refused_at_once_and_the_gone_cost_nothing() {
     let (encoder, open) = ByteEncoder::gated();
     let server = Running::with_encoder(Some(encoder), |config| {
         (config.batching.queue, config.batching.wait_ms) = (2, 0);
+        // Long enough that the door leaves it to the encoder's queue.
+        config.search.max_wait_ms = 600_000;
     });
     let body = json!({"query": "lease", "mode": "dense"});
     let ask = || {
         let mut stream = server.connect();
         let text = body.to_string();
-        let head =
-            "POST /v1/search HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n";
+        let head = "POST /v1/search HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n";
         stream.write_all(format!("{head}content-length: {}\r\n\r\n{text}", text.len()).as_bytes()).unwrap();
         stream
     };
@@ -234,6 +235,62 @@ fn overload_is_refused_at_once_and_the_gone_cost_nothing() {
     assert_eq!((Answer::read(first).status, Answer::read(stays).status), (200, 200));
     assert_eq!(server.metric("revela_cancelled_total"), 1.0);
     assert_eq!(server.metric("revela_embedded_tokens_total"), 10.0);
+}
+
+#[test]
+fn who_finds_no_room_is_refused_before_the_body_and_those_inside_finish() {
+    let (encoder, open) = ByteEncoder::gated();
+    let server = Running::with_encoder(Some(encoder), |config| {
+        (config.search.threads, config.search.queue, config.search.max_wait_ms) = (1, 1, 600_000);
+    });
+    let body = json!({"query": "lease", "mode": "dense"}).to_string();
+    let head = "POST /v1/search HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n";
+    let head = format!("{head}content-length: {}\r\n\r\n", body.len());
+    let inside = |count: f64| {
+        server.until("they are inside", |server| server.metric("revela_inside{kind=\"search\"}") == count);
+    };
+    // Whoever sends slowly keeps nobody out.
+    let mut slow = server.connect();
+    slow.write_all(head.as_bytes()).unwrap();
+    let ask = || {
+        let mut stream = server.connect();
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        stream
+    };
+    let first = ask();
+    inside(1.0);
+    let second = ask();
+    inside(2.0);
+    let mut third = server.connect();
+    third.write_all(head.as_bytes()).unwrap();
+    Answer::read_one(&mut third).fails(429, "overloaded", "the search");
+    // It looked when there was room; now there is none.
+    slow.write_all(body.as_bytes()).unwrap();
+    Answer::read_one(&mut slow).fails(429, "overloaded", "the search");
+    // Batches have a door of their own, and nothing else is hindered.
+    let words = json!({"searches": [{"query": "lease", "mode": "bm25"}]});
+    assert_eq!(server.post("/v1/search/batch", &words).status, 200);
+    assert_eq!(server.get("/v1/documents/plain").status, 200);
+    drop(open);
+    assert_eq!((Answer::read(first).status, Answer::read(second).status), (200, 200));
+    inside(0.0);
+    assert_eq!(server.post("/v1/search", &json!({"query": "lease"})).status, 200);
+    assert_eq!(server.metric("revela_refused_total{queue=\"door\"}"), 2.0);
+}
+
+#[test]
+fn names_of_others_are_refused_on_loopback() {
+    let server = Running::start(|config| config.hosts = vec!["wiki.example".into()]);
+    let ask = |host: &str| {
+        let mut stream = server.connect();
+        let request = format!("GET /v1/collections HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        Answer::read(stream)
+    };
+    ask("evil.example").fails(403, "forbidden", "`hosts`");
+    for fine in ["localhost:8080", "127.0.0.1", "[::1]:8080", "wiki.example"] {
+        assert_eq!(ask(fine).status, 200, "{fine}");
+    }
 }
 
 #[test]
@@ -315,12 +372,11 @@ fn the_end_waits_for_what_is_in_flight() {
     let server = Running::with_encoder(Some(encoder), |_| {});
     let idle = server.connect();
     let mut stream = server.connect();
-    let request =
-        "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n";
+    let request = "POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n";
     stream.write_all(format!("{request}{{\"query\":\"lease\"}}").as_bytes()).unwrap();
     server.until("it is in flight", |server| server.metric("revela_requests_in_flight") == 2.0);
     let mut kept = server.connect();
-    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert_eq!(Answer::read_one(&mut kept).status, 200);
     server.ask_to_end();
     // The listener closes, so that nobody new is taken; a kept connection is closed.

@@ -53,7 +53,7 @@ impl Serving {
     /// Status and body; nothing when the server goes away meanwhile.
     fn send(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         let head = format!("{head}content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
         let mut bytes = Vec::new();
@@ -125,8 +125,32 @@ fn it_embeds_and_searches_as_the_program_does() {
         assert!(text(&printed.stdout).contains(hit["id"].as_str().unwrap()), "{hit}");
     }
     assert_eq!(answer["mode"], "hybrid");
+    clients_of_others(&place, &serving, "run/best");
     serving.signal("-TERM");
     assert!(serving.child.wait().unwrap().success(), "it ends well when asked to");
+}
+
+/// The clients of OpenAI, LangChain and LlamaIndex, where `REVELA_PYTHON` names a Python that has them.
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
+fn clients_of_others(place: &Place, serving: &Serving, encoder: &str) {
+    let Some(python) = std::env::var_os("REVELA_PYTHON") else {
+        return eprintln!(
+            "left out: REVELA_PYTHON names no Python with openai, langchain-openai and llama-index"
+        );
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/openai_client.py");
+    let embed = format!("{} model embed --encoder {encoder}", env!("CARGO_BIN_EXE_revela"));
+    let mut command = Command::new(python);
+    command.args([script, &format!("http://{}", serving.address), "none", &embed]);
+    let output = command.current_dir(place.path("")).output().unwrap();
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    for client in ["openai", "langchain", "llama-index", "revela model embed"] {
+        assert!(
+            said.contains(&format!("{client}: largest")) || said.contains(&format!("{client}, ")),
+            "{said}"
+        );
+    }
 }
 
 /// A collection of words alone, which needs no encoder.

@@ -19,8 +19,12 @@ pub struct Snippet {
 
 /// Cuts the piece of at most about `length` bytes in which most of the query's terms occur.
 pub fn snippet(analyser: Analyser, query: &str, text: &str, length: usize) -> Snippet {
+    // Code is indexed with its stop words, but that "a" and "for" occur shows nothing.
+    let (says_much, says_little): (Vec<_>, Vec<_>) =
+        analyser.terms(query).into_keys().partition(|term| !Analyser::Prose.terms(term).is_empty());
+    let terms = if says_much.is_empty() { says_little } else { says_much };
     // Longer terms say more; the index's statistics are not at hand for every text.
-    let terms = analyser.terms(query).into_keys().map(|term| {
+    let terms = terms.into_iter().map(|term| {
         let weight = 1.0 + (term.len() as f32).ln_1p();
         (term, weight)
     });
@@ -63,6 +67,13 @@ mod tests {
         assert_eq!(marked(&snippet), ["read", "File", "file", "read"]);
         let whole = super::snippet(Analyser::Code, "readFile", "fn read_file()", 100);
         assert_eq!(marked(&whole), ["read_file"]);
+    }
+
+    #[test]
+    fn stop_words_are_marked_only_where_the_query_has_nothing_else() {
+        let text = "for a in list { sort(a) }";
+        assert_eq!(marked(&snippet(Analyser::Code, "sort a list for me", text, 80)), ["list", "sort"]);
+        assert_eq!(marked(&snippet(Analyser::Code, "for a", text, 80)), ["for", "a", "a"]);
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl Batcher {
         self.shared.admit(&lock(&self.shared.lanes), kind, 1, 1)
     }
 
+    /// The same while it is not known yet of which kind a text will be.
+    pub(crate) fn check_any_room(&self) -> Result<(), ApiError> {
+        self.check_room(TextKind::Passage).or_else(|_| self.check_room(TextKind::Query))
+    }
+
     /// Embeds texts. Dropping the future takes them out of the queue.
     pub(crate) async fn embed(&self, counted: Counted, deadline: Instant) -> Answer {
         if counted.texts.is_empty() {

@@ -42,6 +42,10 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// Web pages of other origins that may call the API.
     pub cors: Cors,
+    /// Names by which clients may call the server, beside `localhost` and addresses. They are looked at where
+    /// any are given, and where the server listens on loopback without keys: there a web page, whose own name
+    /// was made to lead to this machine, could read what is served.
+    pub hosts: Vec<String>,
     /// Who may read `/metrics`.
     pub metrics: MetricsAccess,
     /// What is logged and how.
@@ -111,6 +115,10 @@ pub struct Limits {
     pub header_ms: u64,
     /// Time that a client has to send a body.
     pub body_ms: u64,
+    /// Time for which a client may take nothing of its answer.
+    pub write_ms: u64,
+    /// Bytes of the bodies of all requests together that are being read or parsed.
+    pub bodies_bytes: usize,
     /// Header fields of a request.
     pub headers: usize,
     /// Bytes of a request's head, at least 8192.
@@ -145,7 +153,8 @@ pub struct SearchConfig {
     pub threads: usize,
     /// Searches that may wait.
     pub queue: usize,
-    /// Searches that would wait longer than this are refused at once.
+    /// How long searches may wait that come at once. Where too many come for longer than this, only so many
+    /// are let in that none takes much longer than on an idle server.
     pub max_wait_ms: u64,
 }
 
@@ -216,6 +225,7 @@ impl Default for Config {
             embeddings: EmbeddingsConfig::default(),
             tls: None,
             cors: Cors::default(),
+            hosts: Vec::new(),
             metrics: MetricsAccess::default(),
             log: LogConfig::default(),
             reload_ms: 1000,
@@ -240,6 +250,8 @@ impl Default for Limits {
             request_ms: 30_000,
             header_ms: 10_000,
             body_ms: 10_000,
+            write_ms: 30_000,
+            bodies_bytes: 256 << 20,
             headers: 64,
             header_bytes: 32 << 10,
             connections: 4096,
@@ -263,7 +275,7 @@ impl Default for Batching {
 impl Default for SearchConfig {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { threads, queue: 256, max_wait_ms: 250 }
+        Self { threads, queue: 256, max_wait_ms: 100 }
     }
 }
 
@@ -314,6 +326,7 @@ impl Config {
             ("limits.request_ms", limits.request_ms as usize),
             ("limits.header_ms", limits.header_ms as usize),
             ("limits.body_ms", limits.body_ms as usize),
+            ("limits.write_ms", limits.write_ms as usize),
             ("batching.tokens", batching.tokens),
             ("batching.queue", batching.queue),
             ("search.threads", self.search.threads),
@@ -324,6 +337,9 @@ impl Config {
             if value == 0 {
                 return Err(ServeError::option(option, "must be at least 1"));
             }
+        }
+        if limits.bodies_bytes < limits.body_bytes {
+            return Err(ServeError::option("limits.bodies_bytes", "must be at least limits.body_bytes"));
         }
         if limits.header_bytes < 8192 {
             return Err(ServeError::option("limits.header_bytes", "must be at least 8192"));

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::timed;
-use crate::body::Json;
+use crate::body::{Admitted, Guarded, Json};
 use crate::config::Dimensions;
 use crate::error::{ApiError, Code};
 use crate::metrics::Stage;
@@ -92,11 +92,25 @@ struct Usage {
     total_tokens: usize,
 }
 
+impl Guarded for EmbeddingsRequest {
+    type Ticket = ();
+
+    /// Spares reading texts for which there is no room.
+    fn look(app: &App) -> Result<(), ApiError> {
+        app.model()?.batcher.check_any_room()
+    }
+
+    /// Room is taken when the texts' tokens are counted.
+    fn enter(_app: &App) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
 /// `POST /v1/embeddings`.
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     Extension(Deadline(deadline)): Extension<Deadline>,
-    Json(request): Json<EmbeddingsRequest>,
+    Admitted(request, ()): Admitted<EmbeddingsRequest>,
 ) -> Result<Response, ApiError> {
     let model = app.model()?;
     let kind = settle_model(&app, model, &request)?;

@@ -15,8 +15,9 @@ use revela_index::fusion::Fusion;
 use revela_index::{Effort, Filter, Hit, Mode, Query, QueryInput};
 
 use super::timed;
-use crate::body::Json;
+use crate::body::{Admitted, Guarded, Json};
 use crate::collection::{Embeddable, Opened};
+use crate::door::Ticket;
 use crate::error::{ApiError, Code};
 use crate::metrics::Stage;
 use crate::middleware::{Deadline, Timings};
@@ -38,14 +39,39 @@ struct Planned {
     include_text: bool,
 }
 
+impl Guarded for SearchRequest {
+    type Ticket = Ticket;
+
+    fn look(app: &App) -> Result<(), ApiError> {
+        app.searches.look()
+    }
+
+    fn enter(app: &App) -> Result<Ticket, ApiError> {
+        app.searches.enter()
+    }
+}
+
+impl Guarded for BatchRequest {
+    type Ticket = Ticket;
+
+    fn look(app: &App) -> Result<(), ApiError> {
+        app.batches.look()
+    }
+
+    fn enter(app: &App) -> Result<Ticket, ApiError> {
+        app.batches.enter()
+    }
+}
+
 /// `POST /v1/search`.
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
     Extension(deadline): Extension<Deadline>,
-    Json(request): Json<SearchRequest>,
+    Admitted(request, ticket): Admitted<SearchRequest>,
 ) -> Result<Response, ApiError> {
     let (mut answers, timings) = run(&app, deadline, vec![plan(&app, request)?]).await?;
     let answer = answers.pop().ok_or_else(|| ApiError::internal("a search gave no answer"))?;
+    ticket.served();
     Ok(timed(timings, Json(answer)))
 }
 
@@ -53,7 +79,7 @@ pub(crate) async fn one(
 pub(crate) async fn batch(
     State(app): State<Arc<App>>,
     Extension(deadline): Extension<Deadline>,
-    Json(request): Json<BatchRequest>,
+    Admitted(request, ticket): Admitted<BatchRequest>,
 ) -> Result<Response, ApiError> {
     if request.searches.len() > app.config.limits.batch {
         let message = format!("more than {} searches; send them in parts", app.config.limits.batch);
@@ -65,6 +91,7 @@ pub(crate) async fn batch(
         return Ok(Json(BatchAnswer { results: Vec::new() }).into_response());
     }
     let (results, timings) = run(&app, deadline, planned).await?;
+    ticket.served();
     Ok(timed(timings, Json(BatchAnswer { results })))
 }
 
