@@ -148,7 +148,7 @@ impl Right {
         let panel = Self::panel_len(k);
         let len = n.div_ceil(PANEL) * panel;
         // What pads must be zero; whole panels of whole pairs are written in full.
-        if n % PANEL != 0 || k % 2 != 0 {
+        if !n.is_multiple_of(PANEL) || !k.is_multiple_of(2) {
             self.data.clear();
         }
         self.data.resize(len, 0);
