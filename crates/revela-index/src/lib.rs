@@ -85,6 +85,7 @@ mod rows;
 mod rowset;
 mod searcher;
 mod shard;
+mod signs;
 pub mod testing;
 pub mod topk;
 pub mod vectors;

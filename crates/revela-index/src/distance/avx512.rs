@@ -3,8 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::gather::{gather, gather_fours};
-use super::{CODE_BIAS, CODE_BLOCK, Kernels, avx2};
+use super::gather::{gather, gather_fours, signs};
+use super::{CODE_BIAS, CODE_BLOCK, Kernels, LINE_WORDS, PLANES, avx2};
 
 /// Without instructions for bytes, codes take AVX2's way.
 static PLAIN: Kernels = Kernels {
@@ -16,6 +16,7 @@ static PLAIN: Kernels = Kernels {
     dot_codes: avx2::KERNELS.dot_codes,
     gather_codes: avx2::KERNELS.gather_codes,
     scan_codes: avx2::KERNELS.scan_codes,
+    sign_sums: avx2::KERNELS.sign_sums,
 };
 
 static VNNI: Kernels = Kernels {
@@ -27,6 +28,19 @@ static VNNI: Kernels = Kernels {
     dot_codes: |a, b| unsafe { dot_codes(a, b) },
     gather_codes: |query, codes, rows, out| unsafe { gather_codes(query, codes, rows, out) },
     scan_codes: |query, codes, out| unsafe { scan_codes(query, codes, out) },
+    sign_sums: PLAIN.sign_sums,
+};
+
+static POPCNT: Kernels = Kernels {
+    name: "avx512-vpopcnt",
+    dot: VNNI.dot,
+    gather: VNNI.gather,
+    gather_f16: VNNI.gather_f16,
+    dot_codes: VNNI.dot_codes,
+    gather_codes: VNNI.gather_codes,
+    scan_codes: VNNI.scan_codes,
+    // SAFETY: `with_popcnt` hands it out only where the features were detected.
+    sign_sums: |planes, data, rows, out| unsafe { sign_sums(planes, data, rows, out) },
 };
 
 pub(super) fn available() -> Option<&'static Kernels> {
@@ -35,6 +49,10 @@ pub(super) fn available() -> Option<&'static Kernels> {
 
 pub(super) fn with_vnni() -> Option<&'static Kernels> {
     (is_x86_feature_detected!("avx512vnni") && available().is_some()).then_some(&VNNI)
+}
+
+pub(super) fn with_popcnt() -> Option<&'static Kernels> {
+    (is_x86_feature_detected!("avx512vpopcntdq") && with_vnni().is_some()).then_some(&POPCNT)
 }
 
 #[target_feature(enable = "avx512f")]
@@ -191,4 +209,29 @@ fn dot_codes(a: &[u8], b: &[u8]) -> i32 {
         biases = _mm512_dpbusd_epi32(biases, bias, y);
     }
     _mm512_reduce_add_epi32(_mm512_sub_epi32(products, biases))
+}
+
+#[target_feature(enable = "avx512f,avx512vpopcntdq")]
+fn sign_sums(planes: &[u64], data: &[u64], rows: &[u32], out: &mut [u32]) {
+    signs(planes, data, rows, out, |row| sign_sum(row, planes));
+}
+
+#[target_feature(enable = "avx512f,avx512vpopcntdq")]
+#[inline]
+fn sign_sum(row: &[u64], planes: &[u64]) -> u32 {
+    let (row, _) = row.as_chunks::<LINE_WORDS>();
+    let (planes, _) = planes.as_chunks::<LINE_WORDS>();
+    let mut sums = [_mm512_setzero_si512(); PLANES];
+    for (at, line) in row.iter().enumerate() {
+        // SAFETY: a line has 64 bytes.
+        let x = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
+        for (plane, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: as above.
+            let y = unsafe { _mm512_loadu_si512(planes[plane * row.len() + at].as_ptr().cast()) };
+            *sum = _mm512_add_epi64(*sum, _mm512_popcnt_epi64(_mm512_and_si512(x, y)));
+        }
+    }
+    // From the highest plane down, each step doubles what is there.
+    let sum = sums.into_iter().rev().reduce(|high, low| _mm512_add_epi64(_mm512_add_epi64(high, high), low));
+    sum.map_or(0, |sum| _mm512_reduce_add_epi64(sum) as u32)
 }

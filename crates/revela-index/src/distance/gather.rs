@@ -1,6 +1,8 @@
 //! Loops over the rows of a matrix that lie anywhere, and fetching them ahead.
 #![allow(unsafe_code)]
 
+use super::PLANES;
+
 /// Rows between the one that is being compared and the one that is being fetched.
 const AHEAD: usize = 4;
 
@@ -56,6 +58,22 @@ pub(super) fn gather_fours<T, O: Copy>(
     }
     for (&row, out) in rest.iter().zip(rest_out) {
         *out = row_of(data, row, stride).map_or(missing, &one);
+    }
+}
+
+/// Compares given rows of signs. They are short, so all of them are fetched first.
+#[inline(always)]
+pub(super) fn signs(
+    planes: &[u64],
+    data: &[u64],
+    rows: &[u32],
+    out: &mut [u32],
+    one: impl Fn(&[u64]) -> u32,
+) {
+    let stride = planes.len() / PLANES;
+    rows.iter().for_each(|&row| prefetch_row(data, row, stride));
+    for (&row, out) in rows.iter().zip(out) {
+        *out = row_of(data, row, stride).map_or(u32::MAX, &one);
     }
 }
 

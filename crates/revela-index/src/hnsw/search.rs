@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use super::graph::GraphView;
 use super::pool::{Found, Pool, Visited};
 use crate::distance::prefetch;
+use crate::signs::Sieve;
 
 /// Nodes whose lists are fetched before their turn.
 const PEEKED: usize = 2;
@@ -14,6 +15,14 @@ const PEEKED: usize = 2;
 pub(crate) trait Scorer {
     /// Writes the similarity of each row to its place in `out`.
     fn scores(&mut self, rows: &[u32], out: &mut [f32]);
+
+    /// Is called before each search.
+    fn start(&mut self, sieve: &mut Sieve) {
+        sieve.reset();
+    }
+
+    /// Removes rows, in place, that are hardly as similar as `least`.
+    fn sift(&mut self, _sieve: &mut Sieve, _rows: &mut Vec<u32>, _least: f32) {}
 }
 
 /// Memory of searches, used again by the next one.
@@ -25,6 +34,7 @@ pub(crate) struct Walk {
     places: Vec<u32>,
     fresh: Vec<u32>,
     scores: Vec<f32>,
+    sieve: Sieve,
 }
 
 impl Walk {
@@ -106,6 +116,7 @@ impl Walk {
     fn start(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer, ef: usize) {
         self.visited.start(graph.count);
         self.pool.reset(ef);
+        scorer.start(&mut self.sieve);
         self.fresh.clear();
         if let Some(entry) = graph.entry_node() {
             let near = self.descend(graph, scorer, entry);
@@ -121,14 +132,20 @@ impl Walk {
         scorer.scores(&self.fresh, &mut self.scores);
     }
 
-    /// Scores the neighbours of a node that were not seen before.
+    /// Scores the neighbours of a node that were not seen before and may be good enough.
     #[inline]
     fn look_around(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer, node: u32) {
-        self.fresh.clear();
-        for neighbour in graph.neighbours(node) {
-            if self.visited.insert(neighbour) {
-                self.fresh.push(neighbour);
-            }
+        // Each neighbour is written down, and the place used again unless it is new: whether it is cannot
+        // be foreseen, and a branch would often be guessed wrongly.
+        self.fresh.resize(graph.slots as usize + 1, 0);
+        let mut count = 0;
+        for (neighbour, _) in graph.neighbours(node).zip(0..graph.slots) {
+            self.fresh[count] = neighbour;
+            count += usize::from(self.visited.insert(neighbour));
+        }
+        self.fresh.truncate(count);
+        if let Some(worst) = self.pool.worst_of_enough() {
+            scorer.sift(&mut self.sieve, &mut self.fresh, worst);
         }
         self.score_fresh(scorer);
     }
