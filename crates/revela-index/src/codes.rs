@@ -255,6 +255,13 @@ impl Scorer for Coded<'_> {
     }
 
     #[inline]
+    fn fetch(&self, rows: impl Iterator<Item = u32>) {
+        if let Some(signs) = self.codes.signs {
+            signs.fetch(rows);
+        }
+    }
+
+    #[inline]
     fn sift(&mut self, sieve: &mut Sieve, rows: &mut Vec<u32>, least: f32) {
         if let Some(signs) = self.codes.signs {
             sieve.sift(signs, rows, least);

@@ -12,14 +12,14 @@
 //! rounded to [`PLANES`] bits per number, one plane of bits each, so that `p.s` is a few ands and counts of
 //! bits. Signs decide only which rows are worth comparing, never how they rank.
 
-use crate::distance::{LINE_WORDS, PLANES, kernels};
+use crate::distance::{LINE_WORDS, PLANES, kernels, prefetch};
 use crate::vectors::{Rows, dot, extremes, sum};
 
 /// Vectors with fewer numbers get no signs: a few signs tell too little.
 const LEAST_DIMENSIONS: usize = 64;
 
 /// A row is left out when its estimate is so many times the usual error below what is wanted.
-const CAUTION: f32 = 2.0;
+const CAUTION: f32 = 1.0;
 
 /// Rows that stand for queries, and rows that each is compared with, when the usual error is measured.
 const MEASURED: (usize, usize) = (256, 32);
@@ -119,6 +119,13 @@ impl<'a> SignsView<'a> {
     pub(crate) fn new(data: &'a [u64], frame: &'a [f32]) -> Self {
         let (&usual_error, centre) = frame.split_last().unwrap_or((&0.0, &[]));
         Self { data, centre, usual_error }
+    }
+
+    /// Asks for rows to be brought near.
+    #[inline]
+    pub(crate) fn fetch(&self, rows: impl Iterator<Item = u32>) {
+        let stride = stride(self.centre.len());
+        rows.for_each(|row| prefetch(self.data, row as usize * stride, stride));
     }
 
     /// A row's `c.r`, factor and number of positive signs.

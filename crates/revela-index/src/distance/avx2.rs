@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::gather::{gather, signs};
+use super::gather::gather;
 use super::{CODE_BIAS, CODE_BLOCK, Kernels, scalar};
 
 pub(super) static KERNELS: Kernels = Kernels {
@@ -52,7 +52,7 @@ fn scan_codes(query: &[i8], codes: &[u8], out: &mut [i32]) {
 
 #[target_feature(enable = "popcnt")]
 fn sign_sums(planes: &[u64], data: &[u64], rows: &[u32], out: &mut [u32]) {
-    signs(planes, data, rows, out, |row| scalar::sign_sum(row, planes));
+    scalar::sign_sums_of(planes, data, rows, out);
 }
 
 #[target_feature(enable = "avx2,fma")]

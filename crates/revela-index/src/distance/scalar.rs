@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::gather::{gather, signs};
-use super::{CODE_BIAS, CODE_BLOCK, Kernels};
+use super::{CODE_BIAS, CODE_BLOCK, Kernels, PLANES};
 
 /// Independent sums, so that the compiler may use whatever vectors the target has.
 const LANES: usize = 16;
@@ -20,7 +20,7 @@ pub(super) static KERNELS: Kernels = Kernels {
             *out = dot_query(row, query);
         }
     },
-    sign_sums: |planes, data, rows, out| signs(planes, data, rows, out, |row| sign_sum(row, planes)),
+    sign_sums: |planes, data, rows, out| sign_sums_of(planes, data, rows, out),
     gather: |query, data, rows, out| {
         gather(query.len(), data, rows, out, f32::NEG_INFINITY, |row| dot(query, row));
     },
@@ -67,7 +67,13 @@ fn dot_query(codes: &[u8], query: &[i8]) -> i32 {
 
 /// Compiled for the instruction set of whoever calls it.
 #[inline(always)]
-pub(super) fn sign_sum(row: &[u64], planes: &[u64]) -> u32 {
+pub(super) fn sign_sums_of(planes: &[u64], data: &[u64], rows: &[u32], out: &mut [u32]) {
+    let one = |row: &[u64]| sign_sum(row, planes);
+    signs(planes.len() / PLANES, data, rows, out, (one, |rows: [&[u64]; 4]| rows.map(one)));
+}
+
+#[inline(always)]
+fn sign_sum(row: &[u64], planes: &[u64]) -> u32 {
     let ones = |plane: &[u64]| plane.iter().zip(row).map(|(a, b)| (a & b).count_ones()).sum::<u32>();
     (0..).zip(planes.chunks(row.len().max(1))).map(|(bit, plane)| ones(plane) << bit).sum()
 }
