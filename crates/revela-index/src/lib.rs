@@ -37,7 +37,7 @@
 //! | passages to be found by words, by meaning, or both | [`CollectionBuilder`], then [`Searcher`] |
 //! | texts and no wish for a folder | [`bm25::TextIndexWriter`] in memory |
 //! | a collection that changes | [`CollectionWriter`]: add, replace, delete, compact |
-//! | vectors and row numbers, in bulk or without allocating | [`search_rows`], [`RowSearcher`] |
+//! | vectors and row numbers, in bulk or without allocating | [`search_rows`], [`search_rows_where`], [`RowSearcher`] |
 //! | two matrices | [`flat::search`] |
 //! | rankings from several systems | [`fusion::Fusion`] |
 //! | chunks that should be trained on together | [`grouping`] |
@@ -101,5 +101,5 @@ pub use options::{Coding, Structure, VectorOptions};
 pub use passage::{Entry, Passage};
 pub use payload::Predicate;
 pub use query::{Hit, Mode, Query, QueryInput};
-pub use rows::{RowSearcher, search_rows};
+pub use rows::{RowSearcher, search_rows, search_rows_where};
 pub use searcher::Searcher;

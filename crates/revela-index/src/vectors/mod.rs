@@ -307,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn sums_in_parts_are_sums() {
+        for length in 0..70 {
+            let numbers: Vec<f32> = (0..length).map(|i| ((i * 7919 % 101) as f32).sin()).collect();
+            let plain = numbers.iter().map(|&x| f64::from(x)).sum::<f64>();
+            assert!((sum(&numbers) - plain).abs() < 1e-12, "{length}");
+            let squares = numbers.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
+            assert!((dot(&numbers, &numbers) - squares).abs() < 1e-12, "{length}");
+            let low = numbers.iter().copied().reduce(f32::min).unwrap_or_default();
+            let high = numbers.iter().copied().reduce(f32::max).unwrap_or_default();
+            assert_eq!(extremes(&numbers), (low, high), "{length}");
+        }
+    }
+
+    #[test]
     fn normalised_rows_have_length_one_at_any_scale() {
         for scale in [1e-12f32, 1.0, 1e30] {
             let mut vectors = Vectors::new("x", 2, vec![3.0 * scale, -4.0 * scale]).unwrap();
