@@ -97,10 +97,14 @@ fn load(folder: &str) -> Result<Hnsw<'static, f32, Far>, Anything> {
 }
 
 fn open(folder: &str, queries: &str) -> Result<Value, Anything> {
-    shared::opened(queries, || load(folder), |graph, query| {
-        graph.search(query, K, 64);
-        Ok(())
-    })
+    shared::opened(
+        queries,
+        || load(folder),
+        |graph, query| {
+            graph.search(query, K, 64);
+            Ok(())
+        },
+    )
 }
 
 fn curve(arguments: &[String]) -> Result<Value, Anything> {

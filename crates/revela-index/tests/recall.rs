@@ -16,9 +16,8 @@ const DIM: usize = 128;
 /// Vectors around many centres that lie around fewer: near ones are nearer than chance, as those of texts.
 fn clusters(count: usize, seed: u64) -> Vectors {
     let mut centres = Seed(0).stream("centres");
-    let mut centre = |spread: f32| -> Vec<f32> {
-        (0..DIM).map(|_| spread * centres.random_range(-1.0f32..1.0)).collect()
-    };
+    let mut centre =
+        |spread: f32| -> Vec<f32> { (0..DIM).map(|_| spread * centres.random_range(-1.0f32..1.0)).collect() };
     let (topics, themes): (Vec<_>, Vec<_>) =
         ((0..12).map(|_| centre(1.0)).collect(), (0..200).map(|_| centre(0.8)).collect());
     let mut noise = Seed(seed).stream("noise");

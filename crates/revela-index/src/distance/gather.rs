@@ -80,7 +80,12 @@ fn in_fours<T, O: Copy>(
         ahead(at);
         // `map` would not be compiled into a function for other instructions.
         let [a, b, c, d] = *four_rows;
-        let found = [row_of(data, a, stride), row_of(data, b, stride), row_of(data, c, stride), row_of(data, d, stride)];
+        let found = [
+            row_of(data, a, stride),
+            row_of(data, b, stride),
+            row_of(data, c, stride),
+            row_of(data, d, stride),
+        ];
         match found {
             [Some(a), Some(b), Some(c), Some(d)] => out.copy_from_slice(&four([a, b, c, d])),
             some => out.iter_mut().zip(some).for_each(|(out, row)| *out = row.map_or(missing, &one)),

@@ -10,8 +10,8 @@ use crate::codes::Codes;
 use crate::error::Error;
 use crate::hnsw::Graph;
 use crate::metric::Metric;
-use crate::signs::Signs;
 use crate::payload::PayloadColumn;
+use crate::signs::Signs;
 use crate::vectors::{Dtype, Rows};
 
 /// What a shard is made of. Rows are already as the metric wants them.

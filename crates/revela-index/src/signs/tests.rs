@@ -75,8 +75,8 @@ fn sifting_keeps_what_is_near_and_drops_most_of_the_rest() {
         wanted += 100;
         lost += good.filter(|id| !ids.contains(id)).count();
     }
-    assert!(lost * 30 < wanted, "{lost} of {wanted}");
-    assert!(kept < 30 * 1500, "{kept}");
+    assert!(lost * 10 < wanted, "{lost} of {wanted}");
+    assert!(kept < 30 * 800, "{kept}");
 }
 
 #[test]

@@ -115,9 +115,7 @@ pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
     let mut printer = Printer::new(form, args.output.color);
     match args.query {
         Some(text) => answer(&searcher, &asking, &text, &mut printer),
-        None if std::io::stdin().is_terminal() => {
-            session::run(&searcher, asking, &mut printer, context)
-        }
+        None if std::io::stdin().is_terminal() => session::run(&searcher, asking, &mut printer, context),
         None => {
             for line in std::io::stdin().lock().lines() {
                 context.interrupt.check()?;
