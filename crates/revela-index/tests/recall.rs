@@ -13,7 +13,7 @@ use revela_index::{
 
 const DIM: usize = 128;
 
-/// Vectors around many centres that lie around fewer: near ones are nearer than chance, as those of texts.
+/// Vectors around many centres that lie around fewer, with so much noise that a short walk misses some.
 fn clusters(count: usize, seed: u64) -> Vectors {
     let mut centres = Seed(0).stream("centres");
     let mut centre =
@@ -25,7 +25,7 @@ fn clusters(count: usize, seed: u64) -> Vectors {
     for _ in 0..count {
         let theme = noise.random_range(0..themes.len());
         let (theme, topic) = (&themes[theme], &topics[theme % topics.len()]);
-        data.extend(theme.iter().zip(topic).map(|(a, b)| a + b + 0.7 * noise.random_range(-1.0f32..1.0)));
+        data.extend(theme.iter().zip(topic).map(|(a, b)| a + b + 2.0 * noise.random_range(-1.0f32..1.0)));
     }
     let mut vectors = Vectors::new("clusters", DIM, data).unwrap();
     vectors.normalise("clusters").unwrap();
