@@ -15,7 +15,6 @@ import json
 import math
 import os
 import pathlib
-import resource
 import shutil
 import subprocess
 import sys
@@ -70,7 +69,6 @@ def measured(folder, count):
     collection = folder / "collection"
     shutil.rmtree(collection, ignore_errors=True)
     build = ask("build", names["rows"], collection, "structure=graph")
-    build["largest_kb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     build["rows_per_cpu_second"] = count / build["cpu_seconds"]
     opened = ask("open", collection, names["queries"])
     curve = ask("curve", collection, names["queries"], names["truth"], ",".join(map(str, EFS)), 1, SECONDS)

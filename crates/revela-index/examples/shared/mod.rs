@@ -13,22 +13,25 @@ pub(crate) type Anything = Box<dyn std::error::Error>;
 /// Hits per query.
 pub(crate) const K: usize = 10;
 
-/// Kilobytes that are resident, and those of them that belong to no file.
-pub(crate) fn memory() -> Result<[u64; 2], Anything> {
+/// A number of kilobytes that the system knows of this process.
+fn kilobytes(name: &str) -> Result<u64, Anything> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).ok_or("no such field")
-    };
-    Ok([field("VmRSS:")?, field("RssAnon:")?])
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    Ok(line.and_then(|line| line.split_whitespace().next()?.parse().ok()).ok_or("no such field")?)
 }
 
-/// Runs `work` and adds what it took to what it says.
+/// Kilobytes that are resident, and those of them that belong to no file.
+pub(crate) fn memory() -> Result<[u64; 2], Anything> {
+    Ok([kilobytes("VmRSS")?, kilobytes("RssAnon")?])
+}
+
+/// Runs `work` and adds what it took, with the most kilobytes that were resident, to what it says.
 pub(crate) fn timed(work: impl FnOnce() -> Result<Value, Anything>) -> Result<Value, Anything> {
     let (wall, cpu) = (Instant::now(), ProcessTime::now());
     let mut report = work()?;
     report["seconds"] = wall.elapsed().as_secs_f64().into();
     report["cpu_seconds"] = cpu.elapsed().as_secs_f64().into();
+    report["largest_kb"] = kilobytes("VmHWM")?.into();
     Ok(report)
 }
 
