@@ -1,7 +1,7 @@
-"""Vector search beside faiss, hnswlib and usearch: on the same vectors and machine, in turn, each in its own process.
+"""Vector search beside faiss, hnswlib, usearch and hnsw_rs: on the same vectors and machine, in turn, each in its own process.
 
     pip install numpy faiss-cpu hnswlib usearch
-    cargo build --release -p revela-index --example measure
+    cargo build --release -p revela-index --examples
     python benches/peers/vector_search.py BASE.npy QUERIES.npy FOLDER > RESULT.json
 
 Vectors have length 1; truth is exact search with numpy. Every system builds once with 2 threads (FOLDER keeps what was
@@ -21,10 +21,14 @@ import sys
 import time
 
 K, M, EF_CONSTRUCTION, THREADS, ROUNDS, SECONDS = 10, 16, 200, 2, 3, 0.2
-EFS = [10, 16, 24, 32, 64, 96, 160, 256]
+EFS = [10, 13, 16, 20, 24, 32, 48, 64, 80, 96, 128, 192, 256]
 TARGETS = [0.90, 0.95, 0.99]
-MEASURE = pathlib.Path(__file__).parents[2] / "target/release/examples/measure"
-OURS = {"revela int8": [], "revela f16": ["dtype=f16"], "revela f32": ["coding=none"]}
+MEASURE = pathlib.Path(__file__).resolve().parents[2] / "target/release/examples/measure"
+GRAPH = ["structure=graph"]
+OURS = {"revela int8": GRAPH, "revela f16": [*GRAPH, "dtype=f16"], "revela f32": [*GRAPH, "coding=none"]}
+# Programs instead of modules: the example that measures each, and what it is told to build.
+PROGRAMS = {name: (MEASURE, options) for name, options in OURS.items()}
+PROGRAMS["hnsw_rs"] = (MEASURE.with_name("measure_hnsw_rs"), [])
 
 
 class Hnswlib:
@@ -161,15 +165,16 @@ def point(peer, queries, truth, ef, threads):
 
 def command(what, name, folder, base, queries, threads=1):
     path = str(folder / name.replace(" ", "-"))
-    if name not in OURS:
+    if name not in PROGRAMS:
         words = ["child", what, name, path, base, queries, folder / "truth.npy", threads]
         return [sys.executable, __file__, *map(str, words)]
+    program, options = PROGRAMS[name]
     if what == "build":
-        return [str(MEASURE), "build", base, path, "structure=graph", *OURS[name]]
+        return [str(program), "build", base, path, *options]
     if what == "open":
-        return [str(MEASURE), "open", path, queries]
+        return [str(program), "open", path, queries]
     efs = ",".join(map(str, EFS))
-    return list(map(str, [MEASURE, "curve", path, queries, folder / "truth.npy", efs, threads, SECONDS]))
+    return list(map(str, [program, "curve", path, queries, folder / "truth.npy", efs, threads, SECONDS]))
 
 
 def ask(*args):
@@ -214,7 +219,7 @@ def main():
     folder.mkdir(exist_ok=True)
     rows, asked = np.load(base, mmap_mode="r"), np.load(queries)
     np.save(folder / "truth.npy", np.argsort(-(asked @ rows.T), axis=1)[:, :K].astype(np.int32))
-    names = [*OURS, *PEERS]
+    names = [*PROGRAMS, *PEERS]
     built = folder / "built.json"
     builds = json.loads(built.read_text()) if built.exists() else {}
     for name in names:
@@ -244,7 +249,8 @@ def main():
     print(json.dumps(result, indent=1))
 
 
-if sys.argv[1] == "child":
-    child(*sys.argv[2:])
-else:
-    main()
+if __name__ == "__main__":
+    if sys.argv[1] == "child":
+        child(*sys.argv[2:])
+    else:
+        main()

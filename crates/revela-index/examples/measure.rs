@@ -14,19 +14,16 @@
 #![allow(clippy::print_stdout)]
 
 use std::path::Path;
-use std::time::Instant;
 
-use cpu_time::ProcessTime;
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Silent;
-use revela_index::vectors::{RowReader, Vectors, npy};
+use revela_index::vectors::RowReader;
 use revela_index::{Collection, CollectionBuilder, Effort, RowSearcher, VectorOptions, search_rows};
 use serde_json::{Value, json};
 
-type Anything = Box<dyn std::error::Error>;
+use shared::{Anything, K};
 
-/// Hits per query.
-const K: usize = 10;
+mod shared;
 
 /// Options as they are written on the command line.
 fn options(words: &[String]) -> Result<VectorOptions, Anything> {
@@ -43,74 +40,31 @@ fn options(words: &[String]) -> Result<VectorOptions, Anything> {
 }
 
 fn build(base: &str, path: &str, words: &[String]) -> Result<Value, Anything> {
-    let (wall, cpu) = (Instant::now(), ProcessTime::now());
-    let mut rows = RowReader::open(Path::new(base))?;
-    let builder = CollectionBuilder::new(Path::new(path)).vectors(options(words)?);
-    let built = builder.build_from_vectors(&mut rows, None, &Silent, &Interrupt::new())?;
-    let bytes = built.info().vector_bytes;
-    Ok(json!({
-        "seconds": wall.elapsed().as_secs_f64(),
-        "cpu_seconds": cpu.elapsed().as_secs_f64(),
-        "bytes_per_vector": bytes as f64 / built.len().max(1) as f64,
-    }))
-}
-
-/// Kilobytes that are resident, and those of them that belong to no file.
-fn memory() -> Result<[u64; 2], Anything> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).ok_or("no such field")
-    };
-    Ok([field("VmRSS:")?, field("RssAnon:")?])
+    shared::timed(|| {
+        let mut rows = RowReader::open(Path::new(base))?;
+        let builder = CollectionBuilder::new(Path::new(path)).vectors(options(words)?);
+        let built = builder.build_from_vectors(&mut rows, None, &Silent, &Interrupt::new())?;
+        let bytes = built.info().vector_bytes;
+        Ok(json!({ "bytes_per_vector": bytes as f64 / built.len().max(1) as f64 }))
+    })
 }
 
 fn open(path: &str, queries: &str) -> Result<Value, Anything> {
-    let queries = Vectors::read(Path::new(queries))?;
-    let first = queries.view().get(0).ok_or("no queries")?;
-    let before = memory()?;
-    let start = Instant::now();
-    let collection = Collection::open(Path::new(path))?;
-    let opened = memory()?;
-    let mut searcher = RowSearcher::new(&collection);
-    searcher.search(first, K, Effort::Ef(64))?;
-    let first_seconds = start.elapsed().as_secs_f64();
-    println!("{}", json!({ "first": true }));
-    let answered = memory()?;
-    for query in queries.view().iter().cycle().take(1000) {
+    // The searcher borrows the collection, which therefore lives as long as the program.
+    let open = || Ok(RowSearcher::new(Box::leak(Box::new(Collection::open(Path::new(path))?))));
+    shared::opened(queries, open, |searcher, query| {
         searcher.search(query, K, Effort::Ef(64))?;
-    }
-    Ok(json!({
-        "open_and_first_seconds": first_seconds,
-        "kb_before_opened_first_thousand": [before, opened, answered, memory()?],
-    }))
+        Ok(())
+    })
 }
 
-/// One point for each ef: recall, and queries per second of the wall's clock and of CPU time.
 fn curve(arguments: &[String]) -> Result<Value, Anything> {
-    let [path, queries, truth, efs, threads, seconds] = arguments else { return Err("six arguments".into()) };
+    let (path, rest) = arguments.split_first().ok_or("no collection")?;
     let collection = Collection::open(Path::new(path))?;
-    let (queries, truth) = (Vectors::read(Path::new(queries))?, npy::read_integers(Path::new(truth))?);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?).build()?;
-    let seconds: f64 = seconds.parse()?;
-    let mut points = Vec::new();
-    for ef in efs.split(',').map(str::parse::<usize>) {
-        let effort = Effort::Ef(ef?);
-        let ask = || pool.install(|| search_rows(&collection, &queries, K, effort));
-        let found = ask()?;
-        let hits = found.iter().zip(truth.iter()).map(|(found, truth)| {
-            found.iter().filter(|row| truth.iter().take(K).any(|other| other == *row)).count()
-        });
-        let recall = hits.sum::<usize>() as f64 / (K * queries.len()) as f64;
-        let (wall, cpu, mut asked) = (Instant::now(), ProcessTime::now(), 0);
-        while asked == 0 || cpu.elapsed().as_secs_f64() < seconds {
-            ask()?;
-            asked += queries.len();
-        }
-        let (wall, cpu) = (wall.elapsed().as_secs_f64(), cpu.elapsed().as_secs_f64());
-        points.push(json!([recall, asked as f64 / wall, asked as f64 / cpu]));
-    }
-    Ok(json!(points))
+    shared::curve(rest, |queries, ef| {
+        let found = search_rows(&collection, queries, K, Effort::Ef(ef))?;
+        Ok(found.iter().map(<[i32]>::to_vec).collect())
+    })
 }
 
 fn main() -> Result<(), Anything> {

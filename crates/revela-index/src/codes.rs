@@ -16,10 +16,14 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::distance::{CODE_BIAS, CODE_BLOCK, kernels, prefetch};
 use crate::hnsw::Scorer;
-use crate::vectors::Rows;
+use crate::signs::{Sieve, SignsView};
+use crate::vectors::{Rows, dot, extremes};
 
 /// The largest code.
 const LARGEST: f32 = 127.0;
+
+/// Adding it leaves no bits for what is behind the point.
+const ROUNDER: f32 = 12_582_912.0;
 
 /// The most numbers that a vector may have: products of more could overflow 32 bits.
 pub(crate) const MOST_DIMENSIONS: usize = 1 << 16;
@@ -56,21 +60,27 @@ pub(crate) struct CodesView<'a> {
     data: &'a [u8],
     scales: &'a [Scale],
     longest: f32,
+    signs: Option<SignsView<'a>>,
 }
 
-/// Codes one vector; calls `put` with each number's code.
-fn encode(row: &[f32], mut put: impl FnMut(usize, i8)) -> Scale {
-    let largest = row.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+/// Codes one vector into as many bytes.
+fn encode(row: &[f32], codes: &mut [i8]) -> Scale {
+    let (low, high) = extremes(row);
+    let largest = high.max(-low);
     // Numbers so small that the scale has no inverse are as good as zero.
     let scale = if largest / LARGEST < f32::MIN_POSITIVE { 0.0 } else { largest / LARGEST };
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-    let mut square = 0.0f64;
-    for (at, &x) in row.iter().enumerate() {
-        let code = (x * inverse).round().clamp(-LARGEST, LARGEST);
-        square += (f64::from(x) - f64::from(code) * f64::from(scale)).powi(2);
-        put(at, code as i8);
+    let mut squares = [0.0f64; 8];
+    for (row, codes) in row.chunks(8).zip(codes.chunks_mut(8)) {
+        for ((square, &x), out) in squares.iter_mut().zip(row).zip(codes) {
+            // Rounds, and leaves the whole number in the lowest bits.
+            let near = (x * inverse).clamp(-LARGEST, LARGEST) + ROUNDER;
+            let left = f64::from(x) - f64::from(near - ROUNDER) * f64::from(scale);
+            *square += left * left;
+            *out = near.to_bits() as i8;
+        }
     }
-    Scale { scale, error: up(square.sqrt()) }
+    Scale { scale, error: up(squares.iter().sum::<f64>().sqrt()) }
 }
 
 /// The next f32 that is not smaller.
@@ -80,7 +90,7 @@ fn up(x: f64) -> f32 {
 }
 
 fn length(row: &[f32]) -> f32 {
-    up(row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt())
+    up(dot(row, row).sqrt())
 }
 
 impl Codes {
@@ -88,22 +98,37 @@ impl Codes {
     pub(crate) fn of(rows: Rows<'_>) -> Self {
         let stride = stride(rows.dim());
         let mut data = vec![CODE_BIAS; rows.len() * stride];
-        let code =
-            |(row, codes): (&[f32], &mut [u8])| encode(row, |at, code| codes[at] = (code as u8) ^ CODE_BIAS);
+        let mut signed = vec![0; stride];
+        let code = |(row, codes): (&[f32], &mut [u8])| {
+            let scale = encode(row, &mut signed);
+            codes.iter_mut().zip(&signed).for_each(|(out, &code)| *out = (code as u8) ^ CODE_BIAS);
+            scale
+        };
         let scales = rows.iter().zip(data.chunks_exact_mut(stride)).map(code).collect();
         let longest = rows.iter().map(length).fold(0.0, f32::max);
         Self { stride, data, scales, longest }
     }
 
     pub(crate) fn view(&self) -> CodesView<'_> {
-        CodesView { stride: self.stride, data: &self.data, scales: &self.scales, longest: self.longest }
+        CodesView {
+            stride: self.stride,
+            data: &self.data,
+            scales: &self.scales,
+            longest: self.longest,
+            signs: None,
+        }
     }
 }
 
 impl<'a> CodesView<'a> {
     /// Borrows codes whose lengths were checked to belong together.
     pub(crate) fn new(dim: usize, data: &'a [u8], scales: &'a [Scale], longest: f32) -> Self {
-        Self { stride: stride(dim), data, scales, longest }
+        Self { stride: stride(dim), data, scales, longest, signs: None }
+    }
+
+    /// With the signs of the same rows beside them, walks compare fewer codes.
+    pub(crate) fn with_signs(self, signs: SignsView<'a>) -> Self {
+        Self { signs: Some(signs), ..self }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -176,6 +201,8 @@ impl<'a> CodesView<'a> {
 /// A query as codes; filled again for each query so that its memory is used again.
 #[derive(Debug, Default)]
 pub(crate) struct CodedQuery {
+    /// The query itself; empty where a row asks.
+    vector: Vec<f32>,
     code: Vec<i8>,
     /// What the bias of stored codes adds to a dot product.
     bias: i32,
@@ -196,13 +223,15 @@ impl CodedQuery {
         self.code.extend(codes.row(row).iter().map(|&code| (code ^ CODE_BIAS) as i8));
         self.bias = i32::from(CODE_BIAS) * self.code.iter().map(|&x| i32::from(x)).sum::<i32>();
         (self.scale, self.error, self.length) = (codes.scale(row), 0.0, 0.0);
+        self.vector.clear();
     }
 
     pub(crate) fn fill(&mut self, query: &[f32]) {
         self.code.clear();
         self.code.resize(stride(query.len()), 0);
-        let code = &mut self.code;
-        let Scale { scale, error } = encode(query, |at, value| code[at] = value);
+        let Scale { scale, error } = encode(query, &mut self.code);
+        self.vector.clear();
+        self.vector.extend_from_slice(query);
         self.bias = i32::from(CODE_BIAS) * self.code.iter().map(|&x| i32::from(x)).sum::<i32>();
         (self.scale, self.error, self.length) = (scale, error, length(query));
         self.per_bound = 3.0 / (query.len() as f32).sqrt().max(3.0);
@@ -218,6 +247,27 @@ pub(crate) struct Coded<'a> {
 }
 
 impl Scorer for Coded<'_> {
+    fn start(&mut self, sieve: &mut Sieve) {
+        match self.codes.signs {
+            Some(signs) => sieve.fill(signs, &self.query.vector),
+            None => sieve.reset(),
+        }
+    }
+
+    #[inline]
+    fn fetch(&self, rows: impl Iterator<Item = u32>) {
+        if let Some(signs) = self.codes.signs {
+            signs.fetch(rows);
+        }
+    }
+
+    #[inline]
+    fn sift(&mut self, sieve: &mut Sieve, rows: &mut Vec<u32>, least: f32) {
+        if let Some(signs) = self.codes.signs {
+            sieve.sift(signs, rows, least);
+        }
+    }
+
     #[inline]
     fn scores(&mut self, rows: &[u32], out: &mut [f32]) {
         self.codes.scores(self.query, rows, self.raw, out);

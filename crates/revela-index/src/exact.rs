@@ -10,6 +10,9 @@ const SCANNED: usize = 256;
 /// Rows that are compared in full at a time.
 const COMPARED: usize = 16;
 
+/// The same once the best are known and each may be the last.
+const SETTLED: usize = 4;
+
 /// Candidates that may gather before those that are out are removed.
 const CANDIDATES: usize = 1 << 12;
 
@@ -111,10 +114,13 @@ pub(crate) fn decide(
 /// Compares the gathered candidates in full, the most promising first, until the rest cannot matter.
 fn settle(rows: StoredRows<'_>, query: &[f32], scratch: &mut ExactScratch, top: &mut TopK<u32>) {
     scratch.candidates.sort_unstable();
-    for block in scratch.candidates.chunks(COMPARED) {
-        if block.first().is_none_or(|best| best.score < top.threshold()) {
-            return;
-        }
+    let mut rest = scratch.candidates.as_slice();
+    // Before there are as many as are wanted, none can be left out.
+    let mut count = top.k().min(COMPARED);
+    while let Some(best) = rest.first()
+        && best.score >= top.threshold()
+    {
+        let (block, later) = rest.split_at(count.min(rest.len()));
         scratch.rows.clear();
         scratch.rows.extend(block.iter().map(|candidate| candidate.id));
         scratch.scores.resize(block.len(), 0.0);
@@ -122,6 +128,7 @@ fn settle(rows: StoredRows<'_>, query: &[f32], scratch: &mut ExactScratch, top: 
         for (&row, &score) in scratch.rows.iter().zip(&scratch.scores) {
             top.push(score, row);
         }
+        (rest, count) = (later, SETTLED);
     }
 }
 

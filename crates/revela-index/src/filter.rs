@@ -1,7 +1,7 @@
 //! Searching only a part of a collection.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -40,9 +40,19 @@ impl Filter {
         Self::IdPredicate(Arc::new(predicate))
     }
 
-    /// Only passages whose payload fits. Every search reads the payloads of all passages, on all threads.
+    /// Only passages whose payload fits. The first search with
+    /// it reads the payloads of all passages, on all threads; a [`Searcher`](crate::Searcher) remembers the last few.
     pub fn payload(predicate: Predicate) -> Self {
         Self::Payload(Arc::new(predicate))
+    }
+
+    /// Whether both are the same ids or an equal predicate.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ids(a), Self::Ids(b)) => Arc::ptr_eq(a, b),
+            (Self::Payload(a), Self::Payload(b)) => a == b,
+            _ => false,
+        }
     }
 
     /// The rows of each shard that may be found, deleted ones left out; nothing where all live rows may.
@@ -61,6 +71,38 @@ impl Filter {
                 shards.map(rows).collect::<Result<_, _>>().map(Some)
             }
         }
+    }
+}
+
+/// Filters that are remembered.
+const REMEMBERED: usize = 8;
+
+/// What the last filters let through, so that one that is asked with again costs nothing. Belongs to one
+/// collection. Functions are not remembered: they may change their minds.
+#[derive(Debug, Default)]
+pub(crate) struct FilterCache(Mutex<VecDeque<(Filter, Arc<Vec<RowSet>>)>>);
+
+impl FilterCache {
+    /// As [`Filter::resolve`].
+    pub(crate) fn resolve(
+        &self,
+        filter: &Filter,
+        collection: &Collection,
+    ) -> Result<Option<Arc<Vec<RowSet>>>, Error> {
+        if !matches!(filter, Filter::Ids(_) | Filter::Payload(_)) {
+            return Ok(filter.resolve(collection)?.map(Arc::new));
+        }
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, rows)) = lock().iter().find(|(known, _)| known.is_same(filter)) {
+            return Ok(Some(rows.clone()));
+        }
+        let resolved = filter.resolve(collection)?.map(Arc::new);
+        if let Some(rows) = &resolved {
+            let mut known = lock();
+            known.push_front((filter.clone(), rows.clone()));
+            known.truncate(REMEMBERED);
+        }
+        Ok(resolved)
     }
 }
 

@@ -37,7 +37,7 @@
 //! | passages to be found by words, by meaning, or both | [`CollectionBuilder`], then [`Searcher`] |
 //! | texts and no wish for a folder | [`bm25::TextIndexWriter`] in memory |
 //! | a collection that changes | [`CollectionWriter`]: add, replace, delete, compact |
-//! | vectors and row numbers, in bulk or without allocating | [`search_rows`], [`RowSearcher`] |
+//! | vectors and row numbers, in bulk or without allocating | [`search_rows`], [`search_rows_where`], [`RowSearcher`] |
 //! | two matrices | [`flat::search`] |
 //! | rankings from several systems | [`fusion::Fusion`] |
 //! | chunks that should be trained on together | [`grouping`] |
@@ -85,6 +85,7 @@ mod rows;
 mod rowset;
 mod searcher;
 mod shard;
+mod signs;
 pub mod testing;
 pub mod topk;
 pub mod vectors;
@@ -100,5 +101,5 @@ pub use options::{Coding, Structure, VectorOptions};
 pub use passage::{Entry, Passage};
 pub use payload::Predicate;
 pub use query::{Hit, Mode, Query, QueryInput};
-pub use rows::{RowSearcher, search_rows};
+pub use rows::{RowSearcher, search_rows, search_rows_where};
 pub use searcher::Searcher;

@@ -8,6 +8,7 @@ use crate::codes::{Codes, MOST_DIMENSIONS};
 use crate::error::Error;
 use crate::hnsw::{self, GraphOptions};
 use crate::shard::ShardVectors;
+use crate::signs::Signs;
 use crate::vectors::{Dtype, Rows};
 
 /// Rows from which on a graph pays: below, a scan of the codes takes about as long as a walk.
@@ -75,13 +76,17 @@ impl VectorOptions {
             Structure::Flat => false,
             Structure::Graph => true,
         };
-        let mut vectors = ShardVectors { rows, dtype: self.dtype, codes: None, graph: None };
+        let mut vectors = ShardVectors { rows, dtype: self.dtype, codes: None, signs: None, graph: None };
         if with_graph || self.coding == Coding::Int8 {
             let codes = Codes::of(rows);
             if with_graph {
                 vectors.graph = Some(hnsw::build(codes.view(), self.graph, progress, interrupt)?);
             }
-            vectors.codes = (self.coding == Coding::Int8).then_some(codes);
+            if self.coding == Coding::Int8 {
+                // Signs save walks comparisons; a scan needs none.
+                vectors.signs = if with_graph { Signs::of(rows) } else { None };
+                vectors.codes = Some(codes);
+            }
         }
         Ok(vectors)
     }

@@ -1,10 +1,14 @@
 //! Search by vectors alone, with row numbers as answers: what benchmarks and bulk jobs need.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::collection::Collection;
 use crate::error::Error;
+use crate::filter::Filter;
 use crate::nearest::{self, Effort, NearestQuery, Ranked, Scratch};
+use crate::rowset::RowSet;
 use crate::topk::Scored;
 use crate::vectors::npy::Integers;
 use crate::vectors::{Rows, Vectors};
@@ -32,6 +36,8 @@ pub struct RowSearcher<'a> {
     collection: &'a Collection,
     /// The number of each shard's first row.
     first_rows: Vec<u64>,
+    /// The rows of each shard that may be found; nothing where all live rows may.
+    filter: Option<Arc<Vec<RowSet>>>,
     scratch: Scratch,
     query: Vec<f32>,
     ranked: Ranked,
@@ -41,10 +47,22 @@ pub struct RowSearcher<'a> {
 impl<'a> RowSearcher<'a> {
     /// Searches this collection.
     pub fn new(collection: &'a Collection) -> Self {
+        Self::within(collection, None)
+    }
+
+    /// Searches only what the filter lets through, which is found out once, here.
+    ///
+    /// # Errors
+    /// [`Error::Predicate`] for an impossible predicate, and when a shard is damaged.
+    pub fn filtered(collection: &'a Collection, filter: &Filter) -> Result<Self, Error> {
+        Ok(Self::within(collection, filter.resolve(collection)?.map(Arc::new)))
+    }
+
+    fn within(collection: &'a Collection, filter: Option<Arc<Vec<RowSet>>>) -> Self {
         let sum = |sum: &mut u64, rows: u32| Some(std::mem::replace(sum, *sum + u64::from(rows)));
         let first_rows = collection.handles().iter().map(|shard| shard.rows()).scan(0, sum).collect();
         let (scratch, query) = (Scratch::default(), Vec::new());
-        Self { collection, first_rows, scratch, query, ranked: Vec::new(), hits: Vec::new() }
+        Self { collection, first_rows, filter, scratch, query, ranked: Vec::new(), hits: Vec::new() }
     }
 
     /// The `k` rows nearest to a vector, best first.
@@ -61,7 +79,8 @@ impl<'a> RowSearcher<'a> {
         };
         space.prepare_query(0, &mut self.query)?;
         check_k(k)?;
-        let query = NearestQuery { vector: &self.query, k, effort, filter: None };
+        let filter = self.filter.as_ref().map(|filter| filter.as_slice());
+        let query = NearestQuery { vector: &self.query, k, effort, filter };
         nearest::search(self.collection, &query, &mut self.scratch, &mut self.ranked)?;
         self.hits.clear();
         for hit in &self.ranked {
@@ -91,7 +110,22 @@ pub fn search_rows(
     k: usize,
     effort: Effort,
 ) -> Result<Integers, Error> {
+    search_rows_where(collection, queries, k, effort, &Filter::All)
+}
+
+/// As [`search_rows`], among the rows that the filter lets through.
+///
+/// # Errors
+/// As [`search_rows`] and [`RowSearcher::filtered`].
+pub fn search_rows_where(
+    collection: &Collection,
+    queries: &Vectors,
+    k: usize,
+    effort: Effort,
+    filter: &Filter,
+) -> Result<Integers, Error> {
     check_k(k)?;
+    let filter = filter.resolve(collection)?.map(Arc::new);
     let k = k.min(usize::try_from(collection.len()).unwrap_or(usize::MAX)).max(1);
     let mut found = vec![NO_ROW; queries.len() * k];
     let answer = |searcher: &mut RowSearcher<'_>, (query, out): (&[f32], &mut [i32])| {
@@ -107,7 +141,7 @@ pub fn search_rows(
     rows.data()
         .par_chunks(rows.dim())
         .zip(found.par_chunks_mut(k))
-        .map_init(|| RowSearcher::new(collection), answer)
+        .map_init(|| RowSearcher::within(collection, filter.clone()), answer)
         .collect::<Result<(), Error>>()?;
     Integers::new("the row numbers", k, found)
 }

@@ -8,6 +8,7 @@ use revela_base::embed::{Embedder, TextKind};
 use crate::bm25::{self, Snippet};
 use crate::collection::Collection;
 use crate::error::Error;
+use crate::filter::FilterCache;
 use crate::fusion::{Fusion, Ranking};
 use crate::nearest::{self, NearestQuery, Place, Ranked};
 use crate::passage::Passage;
@@ -20,6 +21,7 @@ use crate::vectors::Rows;
 #[derive(Clone)]
 pub struct Searcher {
     collection: Arc<Collection>,
+    filters: Arc<FilterCache>,
     embedder: Option<Arc<dyn Embedder>>,
 }
 
@@ -29,7 +31,7 @@ struct Plan<'a> {
     mode: Mode,
     vector: Option<Vec<f32>>,
     /// The rows of each shard that may be found; nothing where all live rows may.
-    filter: Option<Vec<RowSet>>,
+    filter: Option<Arc<Vec<RowSet>>>,
 }
 
 impl Plan<'_> {
@@ -49,7 +51,7 @@ impl Plan<'_> {
 impl Searcher {
     /// Searches with BM25, and with vectors that queries bring.
     pub fn new(collection: impl Into<Arc<Collection>>) -> Self {
-        Self { collection: collection.into(), embedder: None }
+        Self { collection: collection.into(), filters: Arc::default(), embedder: None }
     }
 
     /// Lets texts be embedded, so that they can be searched for by similarity.
@@ -108,7 +110,7 @@ impl Searcher {
             {
                 plan.vector = Some(vector.clone());
             }
-            plan.filter = plan.query.filter.resolve(&self.collection)?;
+            plan.filter = self.filters.resolve(&plan.query.filter, &self.collection)?;
             if let Some(vector) = &mut plan.vector {
                 self.check_vector(number, vector)?;
             }
@@ -192,7 +194,7 @@ impl Searcher {
                     vector,
                     k: plan.depth(),
                     effort: plan.query.effort,
-                    filter: plan.filter.as_deref(),
+                    filter: plan.filter.as_ref().map(|filter| filter.as_slice()),
                 });
                 asking.push(number);
             }

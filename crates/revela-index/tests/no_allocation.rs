@@ -40,8 +40,8 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn warm_searches_allocate_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let data = (0..3000 * 24).map(|i: usize| ((i * 7919 % 10_007) as f32).sin()).collect();
-    let rows = Vectors::new("rows", 24, data).unwrap();
+    let data = (0..3000 * 72).map(|i: usize| ((i * 7919 % 10_007) as f32).sin()).collect();
+    let rows = Vectors::new("rows", 72, data).unwrap();
     let file = dir.path().join("rows.npy");
     npy::write_f32(&file, rows.view()).unwrap();
     for (number, structure) in [Structure::Flat, Structure::Graph].into_iter().enumerate() {

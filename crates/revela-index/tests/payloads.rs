@@ -13,7 +13,7 @@ use revela_index::{
 };
 use serde_json::json;
 
-const DIM: usize = 32;
+const DIM: usize = 96;
 
 fn entry(number: usize) -> Result<Entry, std::io::Error> {
     let text = format!("word{} and {number}", number % 11);

@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 use half::f16;
 
 use super::gather::gather;
-use super::{CODE_BIAS, CODE_BLOCK, Kernels};
+use super::{CODE_BIAS, CODE_BLOCK, Kernels, scalar};
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "avx2",
@@ -15,6 +15,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_codes: |a, b| unsafe { dot_codes(a, b) },
     gather_codes: |query, codes, rows, out| unsafe { gather_codes(query, codes, rows, out) },
     scan_codes: |query, codes, out| unsafe { scan_codes(query, codes, out) },
+    sign_sums: |planes, data, rows, out| unsafe { sign_sums(planes, data, rows, out) },
     gather: |query, data, rows, out| unsafe { gather_f32(query, data, rows, out) },
     gather_f16: |query, data, rows, out| unsafe { gather_f16(query, data, rows, out) },
 };
@@ -22,7 +23,8 @@ pub(super) static KERNELS: Kernels = Kernels {
 pub(super) fn available() -> Option<&'static Kernels> {
     let present = is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c");
+        && is_x86_feature_detected!("f16c")
+        && is_x86_feature_detected!("popcnt");
     present.then_some(&KERNELS)
 }
 
@@ -46,6 +48,11 @@ fn scan_codes(query: &[i8], codes: &[u8], out: &mut [i32]) {
     for (row, out) in codes.chunks_exact(query.len().max(1)).zip(out) {
         *out = dot_query(row, query);
     }
+}
+
+#[target_feature(enable = "popcnt")]
+fn sign_sums(planes: &[u64], data: &[u64], rows: &[u32], out: &mut [u32]) {
+    scalar::sign_sums_of(planes, data, rows, out);
 }
 
 #[target_feature(enable = "avx2,fma")]

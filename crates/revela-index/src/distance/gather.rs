@@ -44,17 +44,54 @@ pub(super) fn gather_fours<T, O: Copy>(
     (one, four): (impl Fn(&[T]) -> O, impl Fn([&[T]; 4]) -> [O; 4]),
 ) {
     rows.iter().take(AHEAD_OF_FOUR).for_each(|&row| prefetch_row(data, row, stride));
+    let ahead = |at: usize| {
+        rows.iter().skip(4 * at + AHEAD_OF_FOUR).take(4).for_each(|&row| prefetch_row(data, row, stride));
+    };
+    in_fours(stride, data, rows, out, missing, ahead, (one, four));
+}
+
+/// Compares given rows of signs, four at a time. They are short, so all of them are fetched first.
+#[inline(always)]
+pub(super) fn signs(
+    stride: usize,
+    data: &[u64],
+    rows: &[u32],
+    out: &mut [u32],
+    (one, four): (impl Fn(&[u64]) -> u32, impl Fn([&[u64]; 4]) -> [u32; 4]),
+) {
+    rows.iter().for_each(|&row| prefetch_row(data, row, stride));
+    in_fours(stride, data, rows, out, u32::MAX, |_| (), (one, four));
+}
+
+/// Compares rows four at a time where there are as many; `ahead` hears of each four.
+#[inline(always)]
+fn in_fours<T, O: Copy>(
+    stride: usize,
+    data: &[T],
+    rows: &[u32],
+    out: &mut [O],
+    missing: O,
+    ahead: impl Fn(usize),
+    (one, four): (impl Fn(&[T]) -> O, impl Fn([&[T]; 4]) -> [O; 4]),
+) {
     let (fours, rest) = rows.as_chunks::<4>();
-    let (four_out, rest_out) = out.split_at_mut(4 * fours.len());
-    for (at, (rows_of_four, out)) in fours.iter().zip(four_out.chunks_exact_mut(4)).enumerate() {
-        let later = rows.iter().skip(4 * at + AHEAD_OF_FOUR).take(4);
-        later.for_each(|&row| prefetch_row(data, row, stride));
-        match rows_of_four.map(|row| row_of(data, row, stride)) {
+    let (out_of_fours, out_of_rest) = out.split_at_mut((4 * fours.len()).min(out.len()));
+    for (at, (four_rows, out)) in fours.iter().zip(out_of_fours.chunks_exact_mut(4)).enumerate() {
+        ahead(at);
+        // `map` would not be compiled into a function for other instructions.
+        let [a, b, c, d] = *four_rows;
+        let found = [
+            row_of(data, a, stride),
+            row_of(data, b, stride),
+            row_of(data, c, stride),
+            row_of(data, d, stride),
+        ];
+        match found {
             [Some(a), Some(b), Some(c), Some(d)] => out.copy_from_slice(&four([a, b, c, d])),
             some => out.iter_mut().zip(some).for_each(|(out, row)| *out = row.map_or(missing, &one)),
         }
     }
-    for (&row, out) in rest.iter().zip(rest_out) {
+    for (&row, out) in rest.iter().zip(out_of_rest) {
         *out = row_of(data, row, stride).map_or(missing, &one);
     }
 }

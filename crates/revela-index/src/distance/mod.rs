@@ -27,6 +27,12 @@ pub(crate) const CODE_BIAS: u8 = 128;
 /// Rows of codes are padded to a multiple of this with the code for zero.
 pub(crate) const CODE_BLOCK: usize = 64;
 
+/// Bits to which a query's numbers are rounded where rows are signs.
+pub(crate) const PLANES: usize = 4;
+
+/// Words that the processor fetches at once; rows of signs are whole lines.
+pub(crate) const LINE_WORDS: usize = 8;
+
 /// Compares a query with the given rows of a matrix.
 type Gather<Q, T, O> = fn(&[Q], &[T], &[u32], &mut [O]);
 
@@ -49,6 +55,10 @@ pub(crate) struct Kernels {
     pub(crate) gather_codes: Gather<i8, u8, i32>,
     /// The same for successive rows, from the first one of the codes.
     pub(crate) scan_codes: fn(&[i8], &[u8], &mut [i32]),
+    /// Counts the ones that rows of bits have in common with each of a query's [`PLANES`] planes, and adds
+    /// them up, those of plane `i` times 2^i. Rows have whole lines, of [`LINE_WORDS`] words; a row outside
+    /// of the matrix gets the largest number.
+    pub(crate) sign_sums: Gather<u64, u64, u32>,
     /// Dot products of a query with rows of f32.
     pub(crate) gather: Gather<f32, f32, f32>,
     /// Dot products of a query with rows of f16, given by their bits.
@@ -61,7 +71,7 @@ pub(crate) fn kernels() -> &'static Kernels {
     CHOSEN.get_or_init(|| available().first().copied().unwrap_or(&scalar::KERNELS))
 }
 
-/// The name of the instruction set in use: `avx512-vnni`, `avx512`, `avx2`, `neon` or `scalar`.
+/// The name of the instruction set in use: `avx512-vpopcnt`, `avx512-vnni`, `avx512`, `avx2`, `neon` or `scalar`.
 pub fn instruction_set() -> &'static str {
     kernels().name
 }
@@ -69,7 +79,7 @@ pub fn instruction_set() -> &'static str {
 /// Everything this machine runs, best first, the plain one last.
 fn available() -> Vec<&'static Kernels> {
     #[cfg(target_arch = "x86_64")]
-    let fast = [avx512::with_vnni(), avx512::available(), avx2::available()];
+    let fast = [avx512::with_popcnt(), avx512::with_vnni(), avx512::available(), avx2::available()];
     #[cfg(target_arch = "aarch64")]
     let fast = [neon::available()];
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]

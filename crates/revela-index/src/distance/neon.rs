@@ -15,6 +15,7 @@ static KERNELS: Kernels = Kernels {
     scan_codes: |query, codes, out| unsafe { scan_codes(query, codes, out) },
     gather: |query, data, rows, out| unsafe { gather_f32(query, data, rows, out) },
     gather_f16: scalar::KERNELS.gather_f16,
+    sign_sums: scalar::KERNELS.sign_sums,
 };
 
 pub(super) fn available() -> Option<&'static Kernels> {

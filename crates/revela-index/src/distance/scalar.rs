@@ -2,8 +2,8 @@
 
 use half::f16;
 
-use super::gather::gather;
-use super::{CODE_BIAS, CODE_BLOCK, Kernels};
+use super::gather::{gather, signs};
+use super::{CODE_BIAS, CODE_BLOCK, Kernels, PLANES};
 
 /// Independent sums, so that the compiler may use whatever vectors the target has.
 const LANES: usize = 16;
@@ -20,6 +20,7 @@ pub(super) static KERNELS: Kernels = Kernels {
             *out = dot_query(row, query);
         }
     },
+    sign_sums: |planes, data, rows, out| sign_sums_of(planes, data, rows, out),
     gather: |query, data, rows, out| {
         gather(query.len(), data, rows, out, f32::NEG_INFINITY, |row| dot(query, row));
     },
@@ -62,4 +63,17 @@ fn dot_codes(a: &[u8], b: &[u8]) -> i32 {
 fn dot_query(codes: &[u8], query: &[i8]) -> i32 {
     let length = whole_blocks(codes.len(), query.len());
     codes.iter().zip(query).take(length).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()
+}
+
+/// Compiled for the instruction set of whoever calls it.
+#[inline(always)]
+pub(super) fn sign_sums_of(planes: &[u64], data: &[u64], rows: &[u32], out: &mut [u32]) {
+    let one = |row: &[u64]| sign_sum(row, planes);
+    signs(planes.len() / PLANES, data, rows, out, (one, |rows: [&[u64]; 4]| rows.map(one)));
+}
+
+#[inline(always)]
+fn sign_sum(row: &[u64], planes: &[u64]) -> u32 {
+    let ones = |plane: &[u64]| plane.iter().zip(row).map(|(a, b)| (a & b).count_ones()).sum::<u32>();
+    (0..).zip(planes.chunks(row.len().max(1))).map(|(bit, plane)| ones(plane) << bit).sum()
 }

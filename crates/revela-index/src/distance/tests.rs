@@ -94,6 +94,32 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn signs_give_the_same_whole_numbers_everywhere(
+        lines in 0usize..4,
+        words in proptest::collection::vec(any::<u64>(), 300),
+        rows in proptest::collection::vec(0u32..9, 0..20),
+    ) {
+        let (planes, data) = words.split_at(lines * LINE_WORDS * PLANES);
+        let mut expected = vec![0; rows.len()];
+        (scalar::KERNELS.sign_sums)(planes, data, &rows, &mut expected);
+        for (&row, &sum) in rows.iter().zip(&expected) {
+            let stride = lines * LINE_WORDS;
+            let bits = data.get(row as usize * stride..).and_then(|data| data.get(..stride));
+            let weigh = |row: &[u64]| (0..stride * PLANES).map(|at| {
+                u64::from((planes[at] & row[at % stride]).count_ones()) << (at / stride)
+            }).sum::<u64>();
+            prop_assert_eq!(u64::from(sum), bits.map_or(u64::from(u32::MAX), weigh));
+        }
+        for kernels in available() {
+            let mut found = vec![0; rows.len()];
+            (kernels.sign_sums)(planes, data, &rows, &mut found);
+            prop_assert_eq!(&found, &expected, "{}", kernels.name);
+        }
+    }
+}
+
 #[test]
 fn the_plain_one_is_always_there() {
     assert_eq!(available().last().map(|k| k.name), Some("scalar"));

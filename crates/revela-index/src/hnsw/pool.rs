@@ -55,6 +55,12 @@ impl Pool {
         self.found.len() >= self.limit && self.found.last().is_none_or(|&worst| found >= worst)
     }
 
+    /// The score of the worst node, once there is room for no other.
+    #[inline]
+    pub(super) fn worst_of_enough(&self) -> Option<f32> {
+        self.found.last().filter(|_| self.found.len() >= self.limit).map(|worst| worst.score())
+    }
+
     #[inline]
     pub(super) fn offer(&mut self, found: Found) {
         if self.refuses(found) {
@@ -114,11 +120,8 @@ impl Visited {
     #[inline]
     pub(super) fn insert(&mut self, node: u32) -> bool {
         match self.marks.get_mut(node as usize) {
-            Some(mark) if *mark != self.epoch => {
-                *mark = self.epoch;
-                true
-            }
-            _ => false,
+            Some(mark) => std::mem::replace(mark, self.epoch) != self.epoch,
+            None => false,
         }
     }
 }

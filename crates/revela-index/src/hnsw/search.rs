@@ -6,14 +6,26 @@ use std::collections::BinaryHeap;
 use super::graph::GraphView;
 use super::pool::{Found, Pool, Visited};
 use crate::distance::prefetch;
+use crate::signs::Sieve;
 
 /// Nodes whose lists are fetched before their turn.
-const PEEKED: usize = 2;
+const PEEKED: usize = 3;
 
 /// Compares a query with rows.
 pub(crate) trait Scorer {
     /// Writes the similarity of each row to its place in `out`.
     fn scores(&mut self, rows: &[u32], out: &mut [f32]);
+
+    /// Is called before each search.
+    fn start(&mut self, sieve: &mut Sieve) {
+        sieve.reset();
+    }
+
+    /// Rows that are likely to be sifted soon.
+    fn fetch(&self, _rows: impl Iterator<Item = u32>) {}
+
+    /// Removes rows, in place, that are hardly as similar as `least`.
+    fn sift(&mut self, _sieve: &mut Sieve, _rows: &mut Vec<u32>, _least: f32) {}
 }
 
 /// Memory of searches, used again by the next one.
@@ -25,6 +37,7 @@ pub(crate) struct Walk {
     places: Vec<u32>,
     fresh: Vec<u32>,
     scores: Vec<f32>,
+    sieve: Sieve,
 }
 
 impl Walk {
@@ -36,20 +49,18 @@ impl Walk {
             .zip(&self.scores)
             .for_each(|(&node, &score)| self.pool.offer(Found::new(score, node)));
         while let Some(node) = self.pool.expand_next() {
-            // While this node's neighbours are compared, the next one's list comes near.
-            self.prefetch_next(graph);
-            self.look_around(graph, scorer, node);
+            self.gather_fresh(graph, node);
+            // While these neighbours are compared, what is likely to be needed next comes near.
+            if let Some(next) = self.pool.peek_next(1).next() {
+                scorer.fetch(graph.neighbours(next));
+            }
+            self.score_fresh(scorer);
             for (&node, &score) in self.fresh.iter().zip(&self.scores) {
                 self.pool.offer(Found::new(score, node));
             }
-            self.prefetch_next(graph);
-        }
-    }
-
-    #[inline]
-    fn prefetch_next(&self, graph: GraphView<'_>) {
-        for next in self.pool.peek_next(PEEKED) {
-            prefetch(graph.links, graph.list_start(next), graph.slots as usize);
+            for next in self.pool.peek_next(PEEKED) {
+                prefetch(graph.links, graph.list_start(next), graph.slots as usize);
+            }
         }
     }
 
@@ -84,7 +95,8 @@ impl Walk {
             }
             match self.candidates.pop() {
                 Some(Reverse(best)) if !self.pool.refuses(best) || self.is_kept(best) => {
-                    self.look_around(graph, scorer, best.node());
+                    self.gather_fresh(graph, best.node());
+                    self.score_fresh(scorer);
                 }
                 _ => return true,
             }
@@ -106,6 +118,7 @@ impl Walk {
     fn start(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer, ef: usize) {
         self.visited.start(graph.count);
         self.pool.reset(ef);
+        scorer.start(&mut self.sieve);
         self.fresh.clear();
         if let Some(entry) = graph.entry_node() {
             let near = self.descend(graph, scorer, entry);
@@ -115,22 +128,28 @@ impl Walk {
         self.score_fresh(scorer);
     }
 
-    fn score_fresh(&mut self, scorer: &mut impl Scorer) {
-        self.scores.clear();
-        self.scores.resize(self.fresh.len(), 0.0);
-        scorer.scores(&self.fresh, &mut self.scores);
+    /// Leaves the neighbours of a node that were not seen before among the fresh nodes.
+    #[inline]
+    fn gather_fresh(&mut self, graph: GraphView<'_>, node: u32) {
+        // Each neighbour is written down, and the place used again unless it is new: whether it is cannot
+        // be foreseen, and a branch would often be guessed wrongly.
+        self.fresh.resize(graph.slots as usize + 1, 0);
+        let mut count = 0;
+        for neighbour in graph.neighbours(node) {
+            self.fresh[count] = neighbour;
+            count += usize::from(self.visited.insert(neighbour));
+        }
+        self.fresh.truncate(count);
     }
 
-    /// Scores the neighbours of a node that were not seen before.
+    /// Scores those of the fresh nodes that may be good enough; the others are no longer among them.
     #[inline]
-    fn look_around(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer, node: u32) {
-        self.fresh.clear();
-        for neighbour in graph.neighbours(node) {
-            if self.visited.insert(neighbour) {
-                self.fresh.push(neighbour);
-            }
+    fn score_fresh(&mut self, scorer: &mut impl Scorer) {
+        if let Some(worst) = self.pool.worst_of_enough() {
+            scorer.sift(&mut self.sieve, &mut self.fresh, worst);
         }
-        self.score_fresh(scorer);
+        self.scores.resize(self.fresh.len(), 0.0);
+        scorer.scores(&self.fresh, &mut self.scores);
     }
 
     /// On each upper level steps to the best neighbour while that is better. Every step improves, so

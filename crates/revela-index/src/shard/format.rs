@@ -76,10 +76,14 @@ pub(crate) enum Section {
     PayloadOffsets = 10,
     /// The payloads in row order, JSON objects, nothing for empty ones; present where the offsets are.
     PayloadBytes = 11,
+    /// `count` rows of one bit per number, then what estimates are made with; see [`crate::signs`].
+    Signs = 12,
+    /// What belongs to all rows of signs: `dim` + 1 f32; present where they are.
+    SignFrame = 13,
 }
 
 impl Section {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Vectors,
         Self::IdOffsets,
         Self::IdBytes,
@@ -91,6 +95,8 @@ impl Section {
         Self::UpperLinks,
         Self::PayloadOffsets,
         Self::PayloadBytes,
+        Self::Signs,
+        Self::SignFrame,
     ];
 
     fn from_number(number: u32) -> Option<Self> {
@@ -110,6 +116,8 @@ impl Section {
             Self::UpperLinks => "upper links",
             Self::PayloadOffsets => "payload offsets",
             Self::PayloadBytes => "payloads",
+            Self::Signs => "signs",
+            Self::SignFrame => "frame of the signs",
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::codes::{self, CodesView};
 use crate::hnsw::GraphView;
 use crate::mmap::MappedFile;
 use crate::payload::Payload;
+use crate::signs::{self, SignsView};
 use crate::vectors::{Dtype, Rows, StoredRows};
 
 /// An opened shard. Its header and the places of its sections are checked; what the sections hold is
@@ -46,6 +47,9 @@ impl Shard {
         if self.layout.range(Section::PayloadOffsets).is_some() != self.has_payloads() {
             return Err(self.damaged("it has only a part of its payloads"));
         }
+        if self.layout.range(Section::SignFrame).is_some() != self.has_signs() {
+            return Err(self.damaged("it has only a part of its signs"));
+        }
         let upper = [(Section::UpperNodes, 8), (Section::UpperLinks, 4)];
         if upper.iter().any(|&(section, size)| !self.bytes(section).len().is_multiple_of(size)) {
             return Err(self.damaged("its upper levels end within a number"));
@@ -67,6 +71,10 @@ impl Shard {
         }
         if self.has_payloads() {
             expected.push((Section::PayloadOffsets, 4 * (count + 1)));
+        }
+        if self.has_signs() {
+            expected.push((Section::Signs, 8 * count * signs::stride(header.dim as usize) as u64));
+            expected.push((Section::SignFrame, 4 * signs::frame_length(header.dim as usize) as u64));
         }
         if let Kind::Graph(graph) = header.kind {
             expected.push((Section::Links, 4 * count * u64::from(graph.slots)));
@@ -119,7 +127,17 @@ impl Shard {
     pub(crate) fn codes(&self) -> Option<CodesView<'_>> {
         let header = &self.layout.header;
         let (data, scales) = (self.bytes(Section::Codes), self.numbers(Section::Scales));
-        header.coded.map(|longest| CodesView::new(header.dim as usize, data, scales, longest))
+        let codes = header.coded.map(|longest| CodesView::new(header.dim as usize, data, scales, longest))?;
+        if !self.has_signs() {
+            return Some(codes);
+        }
+        let signs = SignsView::new(self.numbers(Section::Signs), self.numbers(Section::SignFrame));
+        Some(codes.with_signs(signs))
+    }
+
+    /// Whether there are signs of the vectors beside the codes.
+    fn has_signs(&self) -> bool {
+        self.layout.range(Section::Signs).is_some()
     }
 
     /// The graph, where there is one.

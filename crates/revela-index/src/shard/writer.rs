@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::hnsw::Graph;
 use crate::metric::Metric;
 use crate::payload::PayloadColumn;
+use crate::signs::Signs;
 use crate::vectors::{Dtype, Rows};
 
 /// What a shard is made of. Rows are already as the metric wants them.
@@ -32,6 +33,8 @@ pub(crate) struct ShardVectors<'a> {
     /// Rows were rounded to it before.
     pub(crate) dtype: Dtype,
     pub(crate) codes: Option<Codes>,
+    /// Only beside codes.
+    pub(crate) signs: Option<Signs>,
     pub(crate) graph: Option<Graph>,
 }
 
@@ -41,6 +44,10 @@ impl ShardVectors<'_> {
         if let Some(codes) = &self.codes {
             sections.push((Section::Codes, codes.data.as_slice()));
             sections.push((Section::Scales, bytemuck::cast_slice(&codes.scales)));
+        }
+        if let Some(signs) = &self.signs {
+            sections.push((Section::Signs, bytemuck::cast_slice(&signs.data)));
+            sections.push((Section::SignFrame, bytemuck::cast_slice(&signs.frame)));
         }
         if let Some(graph) = &self.graph {
             sections.push((Section::Links, bytemuck::cast_slice(&graph.links)));

@@ -5,6 +5,7 @@ pub(crate) mod data;
 mod eval;
 mod index;
 pub(crate) mod model;
+mod narrow;
 mod search;
 mod serve;
 mod shell;

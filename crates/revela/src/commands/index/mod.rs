@@ -99,7 +99,7 @@ pub(crate) fn parse_named<T: DeserializeOwned>(text: &str) -> Result<T, String> 
 }
 
 /// The lines of a file of ids.
-fn read_ids(path: &Path) -> Result<Vec<String>> {
+pub(super) fn read_ids(path: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(text.lines().map(str::to_owned).collect())
 }

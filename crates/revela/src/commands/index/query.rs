@@ -7,8 +7,9 @@ use clap::Args;
 use revela_base::file::write_atomic;
 use revela_index::bench::{self, BenchOptions};
 use revela_index::vectors::{Vectors, npy};
-use revela_index::{Collection, Effort, search_rows};
+use revela_index::{Collection, Effort, search_rows_where};
 
+use super::super::narrow::Narrow;
 use super::super::say;
 use crate::Context;
 
@@ -29,6 +30,8 @@ pub(crate) struct Search {
     /// Compare with all vectors.
     #[arg(long, conflicts_with = "ef")]
     exact: bool,
+    #[command(flatten)]
+    narrow: Narrow,
     /// The .npy file to write: int32 row numbers, a row per query, best first, -1 where there are no more.
     #[arg(long)]
     out: PathBuf,
@@ -60,7 +63,7 @@ pub(crate) fn search(args: &Search, _context: &Context) -> Result<()> {
     let collection = Collection::open(&args.collection)?;
     let queries = Vectors::read(&args.vectors)?;
     let effort = if args.exact { Effort::Exact } else { Effort::Ef(args.ef) };
-    let found = search_rows(&collection, &queries, args.k, effort)?;
+    let found = search_rows_where(&collection, &queries, args.k, effort, &args.narrow.filter()?)?;
     npy::write_integers(&args.out, &found)?;
     say(format_args!("{} answers of {} rows in {}", found.len(), found.columns(), args.out.display()))?;
     Ok(())

@@ -15,6 +15,7 @@ use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
 
+use super::narrow::Narrow;
 use crate::Context;
 use print::{Colour, Form, Printer};
 
@@ -52,9 +53,14 @@ struct Options {
     /// Compare with all vectors.
     #[arg(long, conflicts_with = "ef")]
     exact: bool,
-    /// Only passages whose id begins so, such as a folder's path.
-    #[arg(long)]
-    under: Option<String>,
+    #[command(flatten)]
+    narrow: Narrow,
+}
+
+/// The options, understood.
+struct Asking {
+    options: Options,
+    filter: Filter,
 }
 
 /// How to show what was found.
@@ -84,24 +90,22 @@ enum ModeName {
     Hybrid,
 }
 
-impl Options {
+impl Asking {
     fn query(&self, text: &str) -> Query {
-        let mode = match self.mode {
+        let options = &self.options;
+        let mode = match options.mode {
             ModeName::Auto => Mode::Auto,
             ModeName::Dense => Mode::Dense,
             ModeName::Bm25 => Mode::Bm25,
             ModeName::Hybrid => Mode::Hybrid(Fusion::default()),
         };
-        let effort = if self.exact { Effort::Exact } else { Effort::Ef(self.ef) };
-        let filter = match self.under.clone() {
-            Some(start) => Filter::id_predicate(move |id| id.starts_with(&start)),
-            None => Filter::All,
-        };
-        Query::text(text).k(self.k).mode(mode).effort(effort).filter(filter)
+        let effort = if options.exact { Effort::Exact } else { Effort::Ef(options.ef) };
+        Query::text(text).k(options.k).mode(mode).effort(effort).filter(self.filter.clone())
     }
 }
 
 pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
+    let asking = Asking { filter: args.options.narrow.filter()?, options: args.options };
     let searcher = open(&args.collection, args.encoder.as_deref())?;
     let form = match (args.output.json, args.output.full) {
         (true, _) => Form::Json,
@@ -110,16 +114,14 @@ pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
     };
     let mut printer = Printer::new(form, args.output.color);
     match args.query {
-        Some(text) => answer(&searcher, &args.options, &text, &mut printer),
-        None if std::io::stdin().is_terminal() => {
-            session::run(&searcher, args.options, &mut printer, context)
-        }
+        Some(text) => answer(&searcher, &asking, &text, &mut printer),
+        None if std::io::stdin().is_terminal() => session::run(&searcher, asking, &mut printer, context),
         None => {
             for line in std::io::stdin().lock().lines() {
                 context.interrupt.check()?;
                 let line = line?;
                 if !line.trim().is_empty() {
-                    answer(&searcher, &args.options, line.trim(), &mut printer)?;
+                    answer(&searcher, &asking, line.trim(), &mut printer)?;
                 }
             }
             Ok(())
@@ -127,8 +129,8 @@ pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
     }
 }
 
-fn answer(searcher: &Searcher, options: &Options, text: &str, printer: &mut Printer) -> Result<()> {
-    let query = options.query(text);
+fn answer(searcher: &Searcher, asking: &Asking, text: &str, printer: &mut Printer) -> Result<()> {
+    let query = asking.query(text);
     let hits = searcher.search(&query)?;
     printer.hits(searcher, &query, &hits)?;
     Ok(())

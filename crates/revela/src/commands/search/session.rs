@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use revela_index::{Hit, Searcher};
 
 use super::print::Printer;
-use super::{ModeName, Options};
+use super::{Asking, ModeName};
 use crate::Context;
 
 const HELP: &str = "a line is a query; :mode auto|dense|bm25|hybrid, :k N, :open N shows a hit's whole text, \
@@ -50,7 +50,7 @@ fn parse(line: &str) -> Line<'_> {
 /// Answers until the end of input, `:quit` or Ctrl-C.
 pub(super) fn run(
     searcher: &Searcher,
-    mut options: Options,
+    mut asking: Asking,
     printer: &mut Printer,
     context: &Context,
 ) -> Result<()> {
@@ -69,9 +69,9 @@ pub(super) fn run(
         }
         match parse(&line) {
             Line::Nothing => {}
-            Line::Query(text) => found = answer(searcher, &options, text, printer)?,
-            Line::Mode(mode) => options.mode = mode,
-            Line::K(k) => options.k = k,
+            Line::Query(text) => found = answer(searcher, &asking, text, printer)?,
+            Line::Mode(mode) => asking.options.mode = mode,
+            Line::K(k) => asking.options.k = k,
             Line::Open(rank) => match found.get(rank - 1) {
                 Some(hit) => printer.text(&hit.text)?,
                 None => printer.remark(&format!("there is no hit {rank}"))?,
@@ -84,8 +84,8 @@ pub(super) fn run(
 }
 
 /// One answer; what cannot be asked is said and does not end the session.
-fn answer(searcher: &Searcher, options: &Options, text: &str, printer: &mut Printer) -> Result<Vec<Hit>> {
-    let (query, start) = (options.query(text), Instant::now());
+fn answer(searcher: &Searcher, asking: &Asking, text: &str, printer: &mut Printer) -> Result<Vec<Hit>> {
+    let (query, start) = (asking.query(text), Instant::now());
     match searcher.search(&query) {
         Ok(hits) => {
             let elapsed = start.elapsed().as_secs_f64() * 1e3;
