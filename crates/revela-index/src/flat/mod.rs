@@ -1,7 +1,7 @@
 //! Exact search: every query against every row.
 //!
-//! Two ways that find the same to the last bit: comparing in full ([`search_block`]), and, where the processor
-//! multiplies bf16 numbers, comparing what is rounded first ([`rounded`]).
+//! Two ways that find the same to the last bit: comparing in full, and, where the processor
+//! multiplies bf16 numbers, comparing what is rounded first.
 
 mod best;
 mod rounded;
