@@ -1,8 +1,9 @@
 //! How many requests of a kind may be inside at once, by what the server has shown it can do.
 //!
 //! Two things are measured. `alone`: how long a request takes that meets no other. `pace`: how much time passes
-//! per request when there is no lack of them. So `alone / pace` requests keep the server busy; with three times as many inside, each takes about three times as long as alone (it waits for a batch that is
-//! under way, and for its own), and any more would only wait. That is the steady limit. It follows the machine
+//! per request when there is no lack of them. So `alone / pace` requests keep the server busy; with three times
+//! as many inside, each takes about three times as long as alone (it waits for a batch that is under way, and
+//! for its own), and any more would only wait. That is the steady limit. It follows the machine
 //! and the encoder, and there is nothing to set: where many queries are embedded in hardly more time than one,
 //! the pace quickens with the limit, and the limit grows with it.
 //!
@@ -133,7 +134,7 @@ impl Drop for Ticket {
 /// How a request came in.
 struct Entry {
     began: Instant,
-    /// It was the how manieth.
+    /// Its place in the order in which requests came in.
     number: u64,
     met_nobody: bool,
 }
