@@ -32,16 +32,18 @@ fn live_rows(
     mut each: impl FnMut((u32, u32)) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     let task = progress.task("export", "passages", Some(collection.len()));
-    for (number, shard) in (0u32..).zip(collection.handles()) {
-        for row in (0..shard.rows()).filter(|&row| shard.is_live(row)) {
-            if row % 1024 == 0 {
-                interrupt.check()?;
+    collection.checked(|| {
+        for (number, shard) in (0u32..).zip(collection.handles()) {
+            for row in (0..shard.rows()).filter(|&row| shard.is_live(row)) {
+                if row % 1024 == 0 {
+                    interrupt.check()?;
+                }
+                each((number, row))?;
+                task.advance(1);
             }
-            each((number, row))?;
-            task.advance(1);
         }
-    }
-    Ok(collection.len())
+        Ok(collection.len())
+    })
 }
 
 /// Writes all passages as JSON lines of `_id`, `title`, `text` and, where there is a payload, `metadata`, which is what a collection is built from.

@@ -72,6 +72,7 @@ mod filter;
 pub mod flat;
 pub mod fusion;
 pub mod grouping;
+mod guard;
 mod hnsw;
 pub mod info;
 mod metric;
@@ -94,6 +95,7 @@ pub use collection::{Collection, CollectionBuilder, CollectionWriter, Duplicates
 pub use distance::instruction_set;
 pub use error::{Error, RowProblem};
 pub use filter::Filter;
+pub use guard::survive_truncated_files;
 pub use hnsw::{GraphOptions, InsertOrder};
 pub use metric::Metric;
 pub use nearest::Effort;

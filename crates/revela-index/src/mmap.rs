@@ -7,17 +7,22 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use revela_base::file::FileError;
 
+use crate::guard::Watch;
+
 /// A whole file as bytes that the system reads in when they are touched.
 ///
 /// The bytes stay valid when the file is deleted or replaced under its name, which is how Revela changes
-/// files. Cutting or overwriting a mapped file in place, which Revela never does, is outside of what any
-/// process can defend against: reads may then see the new bytes, or end the process.
+/// files. When somebody overwrites the file in place, which Revela never does, reads see the new bytes, and
+/// when somebody cuts it, they end the process, unless it asked for
+/// [`survive_truncated_files`](crate::survive_truncated_files): then they see zeros, and
+/// [`check`](Self::check) tells.
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     path: PathBuf,
+    watch: Watch,
     map: Mmap,
     /// Holds a shared lock, which tells writers that the file is in use.
-    _file: File,
+    file: File,
 }
 
 impl MappedFile {
@@ -33,7 +38,7 @@ impl MappedFile {
         // SAFETY: the file is only ever read here, and the type's documentation states what is assumed of
         // other programs; every offset into the bytes is checked against their length.
         let map = unsafe { Mmap::map(&file) }.map_err(FileError::io("map", path))?;
-        Ok(Self { path: path.to_owned(), map, _file: file })
+        Ok(Self { path: path.to_owned(), watch: Watch::new(&map), map, file })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -43,6 +48,24 @@ impl MappedFile {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.map
     }
+
+    /// Fails when something that was read was not there.
+    pub(crate) fn check(&self) -> Result<(), FileError> {
+        match self.watch.lost() {
+            true => Err(cut(&self.path)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the file still has all of its bytes.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.file.metadata().is_ok_and(|now| now.len() >= self.map.len() as u64)
+    }
+}
+
+/// What is told of a file that was cut while it was read.
+pub(crate) fn cut(path: &Path) -> FileError {
+    FileError::corrupt(path, "it was cut short, or its disk failed, while it was open; put it back as it was")
 }
 
 #[cfg(test)]

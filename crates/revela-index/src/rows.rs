@@ -81,7 +81,8 @@ impl<'a> RowSearcher<'a> {
         check_k(k)?;
         let filter = self.filter.as_ref().map(|filter| filter.as_slice());
         let query = NearestQuery { vector: &self.query, k, effort, filter };
-        nearest::search(self.collection, &query, &mut self.scratch, &mut self.ranked)?;
+        let Self { collection, scratch, ranked, .. } = self;
+        collection.checked(|| nearest::search(collection, &query, scratch, ranked))?;
         self.hits.clear();
         for hit in &self.ranked {
             let (shard, row) = hit.id;

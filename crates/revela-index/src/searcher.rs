@@ -83,10 +83,12 @@ impl Searcher {
     /// # Errors
     /// As [`search`](Self::search), for the first query that fails.
     pub fn search_batch(&self, queries: &[Query]) -> Result<Vec<Vec<Hit>>, Error> {
-        let plans = self.plan(queries)?;
-        let dense = self.dense_rankings(&plans)?;
-        let answer = |(plan, dense): (&Plan<'_>, Ranked)| self.answer(plan, dense);
-        plans.par_iter().zip(dense).map(answer).collect()
+        self.collection.checked(|| {
+            let plans = self.plan(queries)?;
+            let dense = self.dense_rankings(&plans)?;
+            let answer = |(plan, dense): (&Plan<'_>, Ranked)| self.answer(plan, dense);
+            plans.par_iter().zip(dense).map(answer).collect()
+        })
     }
 
     /// The piece of a hit's text of at most about `length` bytes that shows why it matches, with the

@@ -8,7 +8,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use common::{Answer, Running};
+use common::{Answer, Running, TEXTS, build};
+use revela_serve::CollectionConfig;
 use serde_json::json;
 
 fn serves(server: &Running) {
@@ -187,6 +188,30 @@ fn paths_lead_nowhere_outside() {
     let outside = json!({"query": "a", "collection": "../secret"});
     server.post("/v1/search", &outside).fails(404, "not_found", "wiki");
     serves(&server);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_collection_that_is_cut_fails_alone() {
+    revela_index::survive_truncated_files().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let path = other.path().join("docs");
+    build(&path, &TEXTS, None);
+    let server =
+        Running::start(|config| config.collections.push(CollectionConfig { name: "docs".into(), path }));
+    let search = |collection, mode| {
+        server.post("/v1/search", &json!({"query": "lease", "collection": collection, "mode": mode}))
+    };
+    assert_eq!((search("wiki", "hybrid").status, search("docs", "bm25").status), (200, 200));
+    let shard = server.path("wiki").join("000000.shard");
+    let whole = std::fs::read(&shard).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&shard).unwrap().set_len(0).unwrap();
+    search("wiki", "hybrid").fails(500, "internal", "");
+    assert_eq!(search("docs", "bm25").status, 200);
+    let failed = "revela_reloads_total{result=\"failed\"}";
+    server.until("the loss is noticed", |server| server.metric(failed) == 1.0);
+    std::fs::write(&shard, whole).unwrap();
+    server.until("it is opened anew", |_| search("wiki", "hybrid").status == 200);
 }
 
 #[test]

@@ -106,6 +106,8 @@ pub struct TextIndex {
     fields: Fields,
     analyser: Analyser,
     rows: u32,
+    /// Its files, where they are not in memory.
+    files: sealed::Watched,
 }
 
 impl TextIndex {
@@ -116,12 +118,19 @@ impl TextIndex {
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let place = Place(dir.to_owned());
         let directory = MmapDirectory::open(dir).map_err(|e| place.error("open")(e.into()))?;
-        Self::of_directory(place, sealed::SealedDirectory::new(directory))
+        let directory = sealed::SealedDirectory::new(directory);
+        let files = directory.watched();
+        Ok(Self { files, ..Self::of_directory(place, directory)? })
     }
 
     fn of_directory(place: Place, directory: impl Directory) -> Result<Self, Error> {
         let index = Index::open(directory).map_err(place.error("open"))?;
         Self::of_index(place, &index)
+    }
+
+    /// Fails when something that was read from a file was not there (see [`crate::survive_truncated_files`]).
+    pub(crate) fn check(&self) -> Result<(), revela_base::file::FileError> {
+        self.files.lost().map_or(Ok(()), |name| Err(crate::mmap::cut(&self.place.0.join(name))))
     }
 
     fn of_index(place: Place, index: &Index) -> Result<Self, Error> {
@@ -138,7 +147,7 @@ impl TextIndex {
             return Err(place.error("open")(TantivyError::SchemaError(detail.to_owned())));
         }
         let rows = searcher.segment_readers().first().map_or(0, |segment| segment.max_doc());
-        Ok(Self { place, searcher, fields, analyser, rows })
+        Ok(Self { place, searcher, fields, analyser, rows, files: sealed::Watched::default() })
     }
 
     /// Number of passages.

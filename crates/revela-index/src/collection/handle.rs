@@ -110,6 +110,17 @@ impl ShardHandle {
         Ok(texts)
     }
 
+    /// Fails when something that was read was not there (see [`crate::survive_truncated_files`]).
+    pub(crate) fn check(&self) -> Result<(), FileError> {
+        self.shard.check()?;
+        self.texts.get().map_or(Ok(()), TextIndex::check)
+    }
+
+    /// Whether the mapped vectors and texts can still be read as they were opened.
+    pub(super) fn is_whole(&self) -> bool {
+        self.shard.is_whole() && self.check().is_ok()
+    }
+
     /// Reads every byte of the shard and compares it with the checksums.
     pub(super) fn verify(&self) -> Result<(), Error> {
         self.shard.verify()?;

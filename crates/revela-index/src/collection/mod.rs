@@ -22,6 +22,7 @@ mod spool;
 mod sweep;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
 use revela_base::checksum::Checksum;
@@ -79,12 +80,13 @@ impl Collection {
         Ok(Self { path: path.to_owned(), manifest: manifest.clone(), shards })
     }
 
-    /// Whether the folder still holds what was opened; a small file is read to tell.
+    /// Whether the folder still holds what was opened, and what was opened can still be read; a small file
+    /// is read to tell.
     ///
     /// # Errors
     /// [`FileError`] when there is no collection any more, or a damaged one.
     pub fn is_current(&self) -> Result<bool, Error> {
-        Ok(Manifest::read(&self.path)? == self.manifest)
+        Ok(Manifest::read(&self.path)? == self.manifest && self.shards.iter().all(ShardHandle::is_whole))
     }
 
     /// The folder.
@@ -138,6 +140,14 @@ impl Collection {
         files.map(|(_, file)| file.bytes).sum()
     }
 
+    /// What was read of the shards, unless some of it was not there (see [`crate::survive_truncated_files`]):
+    /// then even a panic, which tantivy may answer zeros with, is that error.
+    pub(crate) fn checked<T>(&self, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let read = catch_unwind(AssertUnwindSafe(read));
+        self.shards.iter().try_for_each(ShardHandle::check)?;
+        read.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
     pub(crate) fn handles(&self) -> &[ShardHandle] {
         &self.shards
     }
@@ -157,7 +167,7 @@ impl Collection {
     /// # Errors
     /// [`FileError`] when a shard is damaged.
     pub fn contains(&self, id: &str) -> Result<bool, Error> {
-        Ok(self.find(id)?.is_some())
+        self.checked(|| Ok(self.find(id)?.is_some()))
     }
 
     /// The passage with this id; title and text are empty in a collection without texts.
@@ -165,7 +175,7 @@ impl Collection {
     /// # Errors
     /// [`FileError`] or [`Error::Text`] when the collection is damaged.
     pub fn passage(&self, id: &str) -> Result<Option<Passage>, Error> {
-        self.find(id)?.map(|place| self.passage_at(place)).transpose()
+        self.checked(|| self.find(id)?.map(|place| self.passage_at(place)).transpose())
     }
 
     fn shard_at(&self, number: u32) -> Result<&ShardHandle, Error> {
@@ -198,7 +208,7 @@ impl Collection {
     /// # Errors
     /// [`FileError`] when a shard is damaged.
     pub fn payload(&self, id: &str) -> Result<Option<Payload>, Error> {
-        self.find(id)?.map(|place| self.payload_at(place)).transpose()
+        self.checked(|| self.find(id)?.map(|place| self.payload_at(place)).transpose())
     }
 
     /// The payload of a (shard, row).
@@ -213,7 +223,7 @@ impl Collection {
     /// # Errors
     /// [`FileError`] when a shard is damaged.
     pub fn vector(&self, id: &str) -> Result<Option<Vec<f32>>, Error> {
-        Ok(self.find(id)?.and_then(|place| self.vector_at(place)))
+        self.checked(|| Ok(self.find(id)?.and_then(|place| self.vector_at(place))))
     }
 
     /// The vector of a (shard, row).

@@ -230,6 +230,7 @@ impl<'a> Sink<'a> {
             self.take_over(begun)?;
         }
         self.close()?;
+        self.closed.iter().try_for_each(ShardHandle::check)?;
         let next = &mut self.manifest.settings.next_shard;
         *next = self.finished.beyond.max(*next);
         self.manifest.settings.generation += 1;

@@ -124,6 +124,7 @@ impl CollectionWriter {
                 }
             }
         }
+        shards.iter().try_for_each(ShardHandle::check)?;
         if count > 0 {
             let mut manifest = self.manifest.clone();
             manifest.settings.generation += 1;
@@ -155,9 +156,12 @@ impl CollectionWriter {
         let mut sink = Sink::new(&self.path, manifest, Duplicates::Refuse, Watch { progress, interrupt })?;
         let live = collection.handles().iter().skip(kept).map(|shard| u64::from(shard.live_rows())).sum();
         let task = progress.task("compact", "passages", Some(live));
-        for number in kept..collection.handles().len() {
-            copy_shard(&collection, number as u32, &mut sink, interrupt, &mut |done| task.advance(done))?;
-        }
+        collection.checked(|| {
+            for number in kept..collection.handles().len() {
+                copy_shard(&collection, number as u32, &mut sink, interrupt, &mut |done| task.advance(done))?;
+            }
+            Ok(())
+        })?;
         let manifest = sink.finish()?;
         drop(collection);
         self.publish(manifest)?;

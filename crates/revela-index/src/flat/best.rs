@@ -22,22 +22,11 @@ impl Best {
         for (id, &score) in (first..).zip(scores) {
             // Rows ascend, so one whose score equals that of the last of the k loses the tie.
             if score > self.threshold && keep(id) {
-                self.push(score, id);
+                self.gathered.push(Scored { score, id });
+                if self.gathered.len() >= self.k.saturating_mul(2) {
+                    self.cut();
+                }
             }
-        }
-    }
-
-    fn push(&mut self, score: f32, id: u32) {
-        self.gathered.push(Scored { score, id });
-        if self.gathered.len() >= self.k.saturating_mul(2) {
-            self.cut();
-        }
-    }
-
-    /// Offers the next row.
-    pub(super) fn offer_one(&mut self, score: f32, id: u32) {
-        if score > self.threshold {
-            self.push(score, id);
         }
     }
 

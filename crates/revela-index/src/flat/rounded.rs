@@ -6,7 +6,6 @@
 
 use revela_bf16::{Left, Right, Source, Start, Target, lost, multiply};
 
-use super::best::Best;
 use crate::distance::kernels;
 use crate::topk::Scored;
 use crate::vectors::Rows;
@@ -102,24 +101,49 @@ fn candidates(
     Some(found.into_iter().map(Candidates::finish).collect())
 }
 
-/// Compares candidates in full, row by row, so that each row is read once for all queries.
-fn decide(rows: Rows<'_>, queries: &[f32], k: usize, found: Vec<Vec<Scored<u32>>>) -> Vec<Vec<Scored<u32>>> {
+/// Compares candidates in full, those of neighbouring rows together, so that rows are read once for all queries.
+fn decide(
+    rows: Rows<'_>,
+    queries: &[f32],
+    k: usize,
+    mut found: Vec<Vec<Scored<u32>>>,
+) -> Vec<Vec<Scored<u32>>> {
     let dot = kernels().dot;
-    let mut best: Vec<Best> = found.iter().map(|_| Best::new(k)).collect();
-    // Row and query in one number, which sorts faster than a pair.
-    let mut pairs: Vec<u64> = Vec::with_capacity(found.iter().map(Vec::len).sum());
-    for (query, found) in (0..).zip(found) {
-        pairs.extend(found.into_iter().map(|candidate| u64::from(candidate.id) << 32 | query));
-    }
-    pairs.sort_unstable();
     let (data, dim) = (rows.data(), rows.dim());
-    for pair in pairs {
-        let (row, query) = ((pair >> 32) as u32, pair as u32 as usize);
-        let at = row as usize * dim;
-        let score = dot(&queries[query * dim..(query + 1) * dim], &data[at..at + dim]);
-        best[query].offer_one(score, row);
+    for (query, at) in by_block(&found, rows.len()) {
+        let (candidate, row) = (&mut found[query as usize][at as usize], query as usize * dim);
+        let place = candidate.id as usize * dim;
+        candidate.score = dot(&queries[row..row + dim], &data[place..place + dim]);
     }
-    best.into_iter().map(Best::into_sorted).collect()
+    for found in &mut found {
+        if found.len() > k {
+            found.select_nth_unstable(k.saturating_sub(1));
+            found.truncate(k);
+        }
+        found.sort_unstable();
+    }
+    found
+}
+
+/// Query and place of every candidate, by blocks of rows (a counting sort: within a block the order does not matter).
+fn by_block(found: &[Vec<Scored<u32>>], rows: usize) -> Vec<(u32, u32)> {
+    let block = |candidate: &Scored<u32>| candidate.id as usize / ROW_BLOCK;
+    let mut next = vec![0; rows.div_ceil(ROW_BLOCK) + 1];
+    for candidate in found.iter().flatten() {
+        next[block(candidate) + 1] += 1;
+    }
+    for at in 1..next.len() {
+        next[at] += next[at - 1];
+    }
+    let mut order = vec![(0, 0); next.last().copied().unwrap_or(0)];
+    for (query, found) in (0..).zip(found) {
+        for (at, candidate) in (0..).zip(found) {
+            let next = &mut next[block(candidate)];
+            order[*next] = (query, at);
+            *next += 1;
+        }
+    }
+    order
 }
 
 /// The largest of finite scores.

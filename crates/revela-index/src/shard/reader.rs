@@ -185,6 +185,16 @@ impl Shard {
         self.bytes(bytes).get(start as usize..end as usize)
     }
 
+    /// Fails when something that was read was not there (see [`MappedFile::check`]).
+    pub(crate) fn check(&self) -> Result<(), FileError> {
+        self.file.check()
+    }
+
+    /// Whether the file still has all of its bytes.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.file.is_whole()
+    }
+
     /// A row's id.
     pub(crate) fn id(&self, row: u32) -> Result<&str, FileError> {
         let bytes = self.piece(Section::IdOffsets, Section::IdBytes, row);

@@ -63,7 +63,7 @@ impl<'a> MatMut<'a> {
     }
 }
 
-fn inside(len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> bool {
+pub(super) fn inside(len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> bool {
     if rows == 0 || cols == 0 {
         return true;
     }
@@ -105,35 +105,27 @@ impl Panels {
     }
 }
 
-/// The right operand of [`super::matmul`].
+/// The right operand of several products, packed once for all of them.
+#[derive(Debug, Clone)]
+pub enum Packed {
+    /// As it is.
+    F32(Panels),
+    /// Rounded.
+    Bf16(revela_bf16::Right),
+}
+
+/// The right operand of a product.
 #[derive(Debug, Clone, Copy)]
 pub enum RightOperand<'a> {
-    /// Rows of the operand, `stride` numbers apart.
+    /// `[k, n]` rows, `stride` numbers apart.
     Rows {
         /// The first row begins here.
         data: &'a [f32],
         /// Distance between rows.
         stride: usize,
     },
-    /// Packed columns.
-    Panels(&'a Panels),
-}
-
-impl<'a> From<&'a Panels> for RightOperand<'a> {
-    fn from(panels: &'a Panels) -> Self {
-        Self::Panels(panels)
-    }
-}
-
-impl RightOperand<'_> {
-    pub(super) fn fits(&self, k: usize, n: usize) -> bool {
-        match self {
-            Self::Rows { data, stride } => inside(data.len(), k, n, *stride, 1),
-            Self::Panels(panels) => {
-                panels.k == k && n <= panels.columns && panels.data.len() == panels.columns * k
-            }
-        }
-    }
+    /// Packed for the precision of the product.
+    Packed(&'a Packed),
 }
 
 /// Cuts rows of `width` numbers at `starts` (the first is 0, the last the number of rows).

@@ -8,21 +8,42 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Mat, MatMut, PANEL, RightOperand, Store};
+use super::matrix::inside;
+use super::{Mat, MatMut, PANEL, Panels, Store};
 
 /// `c = a * b` or `c += a * b`; `a` is `[m, k]`, `b` is `[k, n]`, `c` is `[m, n]`.
 ///
 /// # Panics
 /// When the shapes do not fit each other or reach outside their slices: a bug in the calling kernel.
-pub fn matmul(arch: pulp::Arch, a: Mat<'_>, b: RightOperand<'_>, c: MatMut<'_>, store: Store) {
+pub(super) fn matmul(arch: pulp::Arch, a: Mat<'_>, b: Right<'_>, c: MatMut<'_>, store: Store) {
     assert!(a.fits() && c.fits(), "matmul operands reach outside their slices");
     assert!(c.rows == a.rows && b.fits(a.cols, c.cols), "matmul shapes do not fit");
     arch.dispatch(Product { a, b, m: c.rows, n: c.cols, c_stride: c.stride, c: c.data.as_mut_ptr(), store });
 }
 
+/// The right operand in f32.
+#[derive(Clone, Copy)]
+pub(super) enum Right<'a> {
+    /// Rows, `stride` numbers apart.
+    Rows { data: &'a [f32], stride: usize },
+    /// Packed columns.
+    Panels(&'a Panels),
+}
+
+impl Right<'_> {
+    fn fits(&self, k: usize, n: usize) -> bool {
+        match self {
+            Self::Rows { data, stride } => inside(data.len(), k, n, *stride, 1),
+            Self::Panels(panels) => {
+                panels.k == k && n <= panels.columns && panels.data.len() == panels.columns * k
+            }
+        }
+    }
+}
+
 struct Product<'a> {
     a: Mat<'a>,
-    b: RightOperand<'a>,
+    b: Right<'a>,
     m: usize,
     n: usize,
     c: *mut f32,
@@ -55,8 +76,8 @@ impl Product<'_> {
     fn b_at(&self, j: usize) -> (*const f32, usize) {
         match self.b {
             // SAFETY: `fits` checked that every element of the k x n operand lies in the slice.
-            RightOperand::Rows { data, stride } => (unsafe { data.as_ptr().add(j) }, stride),
-            RightOperand::Panels(panels) => {
+            Right::Rows { data, stride } => (unsafe { data.as_ptr().add(j) }, stride),
+            Right::Panels(panels) => {
                 let at = j / PANEL * PANEL * panels.k + j % PANEL;
                 // SAFETY: as above; panels are padded to whole multiples of PANEL columns.
                 (unsafe { panels.data.as_ptr().add(at) }, PANEL)
@@ -150,7 +171,6 @@ impl Product<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Panels;
     use super::*;
 
     fn numbers(n: usize, seed: u32) -> Vec<f32> {
@@ -183,7 +203,7 @@ mod tests {
                 let left = Mat::new(&a, m, k, k + 3);
                 let expected = plain(left, |p, j| b[p * (n + 2) + j], n);
                 let mut c = vec![1.0; m * n];
-                let right = RightOperand::Rows { data: &b, stride: n + 2 };
+                let right = Right::Rows { data: &b, stride: n + 2 };
                 matmul(arch, left, right, MatMut::new(&mut c, m, n, n), Store::Set);
                 matmul(arch, left, right, MatMut::new(&mut c, m, n, n), Store::Add);
                 for (got, want) in c.iter().zip(&expected) {
@@ -202,7 +222,7 @@ mod tests {
         let left = Mat::new(&a, k, m, m).transposed();
         let expected = plain(left, |p, j| rows[j * k + p], n);
         let mut c = vec![0.0; m * 64];
-        matmul(pulp::Arch::new(), left, (&panels).into(), MatMut::new(&mut c, m, 64, 64), Store::Set);
+        matmul(pulp::Arch::new(), left, Right::Panels(&panels), MatMut::new(&mut c, m, 64, 64), Store::Set);
         for i in 0..m {
             for j in 0..64 {
                 let want = if j < n { expected[i * n + j] } else { 0.0 };
@@ -216,7 +236,7 @@ mod tests {
     fn reaching_outside_is_refused() {
         let a = [0.0; 5];
         let mut c = [0.0; 6];
-        let right = RightOperand::Rows { data: &a, stride: 2 };
+        let right = Right::Rows { data: &a, stride: 2 };
         matmul(pulp::Arch::new(), Mat::new(&a, 3, 2, 2), right, MatMut::new(&mut c, 3, 2, 2), Store::Set);
     }
 }

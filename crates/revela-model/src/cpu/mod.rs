@@ -12,9 +12,7 @@ mod tile;
 pub mod vector;
 
 pub use gemm::{Matmul, Shape};
-pub use matrix::{Mat, MatMut, PANEL, Panels, RightOperand, Store, split_rows};
-pub use microkernel::matmul;
-pub use tile::{Packed, TileOperand};
+pub use matrix::{Mat, MatMut, PANEL, Packed, Panels, RightOperand, Store, split_rows};
 
 /// The instruction set of this machine, found once at run time.
 pub fn arch() -> pulp::Arch {

@@ -4,30 +4,8 @@ use std::cell::RefCell;
 
 use revela_bf16::{Left, Right, Source, Start, Target, multiply};
 
-use super::{Mat, MatMut, Matmul, Panels, RightOperand, Store, arch, matmul};
-
-/// The right operand of several products, packed once for all of them.
-#[derive(Debug, Clone)]
-pub enum Packed {
-    /// As it is.
-    F32(Panels),
-    /// Rounded.
-    Bf16(Right),
-}
-
-/// The right operand of [`Matmul::tile`].
-#[derive(Debug, Clone, Copy)]
-pub enum TileOperand<'a> {
-    /// `[k, n]` rows, `stride` numbers apart.
-    Rows {
-        /// The first row begins here.
-        data: &'a [f32],
-        /// Distance between rows.
-        stride: usize,
-    },
-    /// Packed for the same precision.
-    Packed(&'a Packed),
-}
+use super::microkernel::{self, matmul};
+use super::{Mat, MatMut, Matmul, Packed, Panels, RightOperand, Store, arch};
 
 /// Memory of rounded operands, used again by the next product of the thread.
 #[derive(Default)]
@@ -55,19 +33,21 @@ impl Matmul {
     ///
     /// # Panics
     /// When the shapes do not fit each other or reach outside their slices: a bug in the calling kernel.
-    pub fn tile(self, a: Mat<'_>, b: TileOperand<'_>, c: MatMut<'_>, store: Store) {
+    pub fn tile(self, a: Mat<'_>, b: RightOperand<'_>, c: MatMut<'_>, store: Store) {
         match b {
-            TileOperand::Packed(Packed::F32(panels)) => matmul(arch(), a, panels.into(), c, store),
-            TileOperand::Packed(Packed::Bf16(right)) => {
+            RightOperand::Packed(Packed::F32(panels)) => {
+                matmul(arch(), a, microkernel::Right::Panels(panels), c, store)
+            }
+            RightOperand::Packed(Packed::Bf16(right)) => {
                 SCRATCH.with_borrow_mut(|scratch| rounded(&mut scratch.left, a, right, c, store));
             }
-            TileOperand::Rows { data, stride } if self.rounds() => SCRATCH.with_borrow_mut(|scratch| {
+            RightOperand::Rows { data, stride } if self.rounds() => SCRATCH.with_borrow_mut(|scratch| {
                 let Scratch { left, right } = scratch;
                 right.fill(Source::across(data, stride), c.cols, a.cols);
                 rounded(left, a, right, c, store);
             }),
-            TileOperand::Rows { data, stride } => {
-                matmul(arch(), a, RightOperand::Rows { data, stride }, c, store);
+            RightOperand::Rows { data, stride } => {
+                matmul(arch(), a, microkernel::Right::Rows { data, stride }, c, store);
             }
         }
     }
@@ -101,7 +81,7 @@ mod tests {
             let packed = matmul.pack(&b, n, k, k);
             let mut c = vec![1.0; m * n];
             let left = [Mat::new(&rows, m, k, k), Mat::new(&columns, k, m, m).transposed()];
-            let right = [TileOperand::Packed(&packed), TileOperand::Rows { data: &b, stride: n }];
+            let right = [RightOperand::Packed(&packed), RightOperand::Rows { data: &b, stride: n }];
             for (left, right) in left.into_iter().flat_map(|l| right.into_iter().map(move |r| (l, r))) {
                 matmul.tile(left, right, MatMut::new(&mut c, m, n, n), Store::Add);
             }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::Kernels;
 use crate::Packing;
 use crate::cpu::vector::{dot, exp_scores, scale};
-use crate::cpu::{Mat, MatMut, Matmul, PANEL, Packed, Store, TileOperand, split_rows, vectorised};
+use crate::cpu::{Mat, MatMut, Matmul, PANEL, Packed, RightOperand, Store, split_rows, vectorised};
 use crate::op::{Kernel, Output, View, apply, runs_on};
 
 /// How a row of features divides into heads.
@@ -206,7 +206,7 @@ impl Attention {
             Mat::new(&s.q[block.from * width + head * self.shape.dim..], block.rows(), self.shape.dim, width);
         self.matmul.tile(
             q,
-            TileOperand::Packed(keys),
+            RightOperand::Packed(keys),
             MatMut::new(p, block.rows(), block.columns, block.columns),
             Store::Set,
         );
@@ -237,7 +237,7 @@ impl Attention {
             for block in self.blocks(s) {
                 self.probabilities(s, head, &keys, block, &mut p);
                 let left = Mat::new(&p, block.rows(), block.keys, block.columns);
-                let values = TileOperand::Rows { data: &s.v[kv..], stride: kv_width };
+                let values = RightOperand::Rows { data: &s.v[kv..], stride: kv_width };
                 let to = &mut out[block.from * width + head * dim..];
                 self.matmul.tile(left, values, MatMut::new(to, block.rows(), dim, width), Store::Set);
             }
@@ -281,7 +281,7 @@ impl Attention {
         );
         self.matmul.tile(
             g,
-            TileOperand::Packed(values),
+            RightOperand::Packed(values),
             MatMut::new(dp, block.rows(), block.columns, block.columns),
             Store::Set,
         );
@@ -316,7 +316,7 @@ impl Attention {
         let at = block.from * width + head * dim;
         let ds = Mat::new(ds, block.rows(), block.keys, block.columns);
         let p = Mat::new(p, block.rows(), block.keys, block.columns);
-        let rows = |data, stride| TileOperand::Rows { data, stride };
+        let rows = |data, stride| RightOperand::Rows { data, stride };
         let to = |data, n, stride| MatMut::new(data, n, dim, stride);
         self.matmul.tile(ds, rows(&s.k[kv..], kv_width), to(&mut dq[at..], block.rows(), width), Store::Set);
         let (q, g) = (rows(&s.q[at..], width), rows(&grad[at..], width));

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use revela_base::checksum::Checksum;
 use revela_base::embed::{EmbedError, Embedder, TextKind};
@@ -127,6 +127,7 @@ pub(crate) fn run(args: &Serve, context: &Context) -> Result<()> {
     }
     let config = args.settings()?;
     revela_serve::start_log(&config.log)?;
+    revela_index::survive_truncated_files().context("cannot watch for files that are cut")?;
     let server = Server::bind(config)?;
     server.run(|config| Ok(load(config.encoder.as_deref())?), &context.interrupt)?;
     Ok(())

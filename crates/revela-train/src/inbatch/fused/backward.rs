@@ -1,7 +1,7 @@
 //! The backward pass of the cross path.
 
 use rayon::prelude::*;
-use revela_model::cpu::{Mat, MatMut, PANEL, Store, TileOperand, vectorised};
+use revela_model::cpu::{Mat, MatMut, PANEL, RightOperand, Store, vectorised};
 use revela_model::op::View;
 
 use super::super::attention::{EPSILON, ValueNorm};
@@ -186,7 +186,7 @@ impl CrossAttention {
         let (dim, width) = (heads.dim, heads.width());
         let (a, ds) =
             (Mat::new(s, rows, chunk.keys, chunk.columns), Mat::new(p, rows, chunk.keys, chunk.columns));
-        let right = |data, stride| TileOperand::Rows { data, stride };
+        let right = |data, stride| RightOperand::Rows { data, stride };
         let dq = MatMut::new(&mut part.dq[to..], rows, dim, heads.group() * dim);
         self.matmul.tile(ds, right(chunk.k, heads.kv_width()), dq, Store::Add);
         let dk = MatMut::new(&mut part.dk[local..], chunk.keys, dim, dim);

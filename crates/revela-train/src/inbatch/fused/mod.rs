@@ -10,7 +10,7 @@ mod backward;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 use revela_model::cpu::vector::{exp, max, scale};
-use revela_model::cpu::{Mat, MatMut, Matmul, PANEL, Packed, Store, TileOperand, split_rows, vectorised};
+use revela_model::cpu::{Mat, MatMut, Matmul, PANEL, Packed, RightOperand, Store, split_rows, vectorised};
 use revela_model::op::{Kernel, Output, View, apply};
 
 use super::attention::{CrossOptions, CrossShape, EPSILON, Skip, ValueNorm};
@@ -90,7 +90,7 @@ impl CrossAttention {
     fn product(&self, x: &[f32], at: usize, rows: usize, right: &Packed, columns: usize, to: &mut [f32]) {
         let left = Mat::new(&x[at..], rows, self.shape.heads.dim, self.shape.heads.width());
         let to = MatMut::new(to, rows, columns, columns);
-        self.matmul.tile(left, TileOperand::Packed(right), to, Store::Set);
+        self.matmul.tile(left, RightOperand::Packed(right), to, Store::Set);
     }
 
     fn forward_reader(&self, i: usize, chunks: &[Chunk<'_>], q: &[f32], w: &[f32], out: &mut [f32]) {
@@ -117,7 +117,7 @@ impl CrossAttention {
                     },
                 );
                 let left = Mat::new(&tile, rows, chunk.keys, chunk.columns);
-                let values = TileOperand::Rows { data: chunk.v, stride: heads.kv_width() };
+                let values = RightOperand::Rows { data: chunk.v, stride: heads.kv_width() };
                 self.matmul.tile(left, values, MatMut::new(&mut out[to..], rows, dim, width), Store::Add);
             }
         }
