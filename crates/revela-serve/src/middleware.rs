@@ -34,6 +34,12 @@ pub(crate) struct Deadline(pub(crate) Instant);
 pub(crate) struct Timings(pub(crate) Vec<(Stage, Duration)>);
 
 impl Timings {
+    /// What was done, without what was waited for.
+    pub(crate) fn work(&self) -> Duration {
+        let works = |stage| matches!(stage, Stage::Embed | Stage::Search | Stage::Write);
+        self.0.iter().filter(|(stage, _)| works(*stage)).map(|(_, took)| *took).sum()
+    }
+
     fn millis(&self, stage: Stage) -> Option<f64> {
         let sum = |took: Duration, (_, more): &(Stage, Duration)| took + *more;
         let mut found = self.0.iter().filter(|(of, _)| *of == stage).peekable();

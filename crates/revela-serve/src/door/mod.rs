@@ -1,7 +1,8 @@
 //! How many requests of a kind may be inside at once, by what the server has shown it can do.
 //!
-//! Two things are measured. `alone`: how long a request takes that meets no other. `pace`: how much time passes
-//! per request when there is no lack of them. So `alone / pace` requests keep the server busy; with three times
+//! Two things are measured. `alone`: how much work a request is that meets no other (not how long it takes: a
+//! server that is busy with receiving makes even that one wait). `pace`: how much time passes per request when
+//! there is no lack of them. So `alone / pace` requests keep the server busy; with three times
 //! as many inside, each takes about three times as long as alone (it waits for a batch that is under way, and
 //! for its own), and any more would only wait. That is the steady limit. It follows the machine
 //! and the encoder, and there is nothing to set: where many queries are embedded in hardly more time than one,
@@ -60,7 +61,7 @@ pub(crate) struct Door {
 pub(crate) struct Ticket {
     door: Arc<Door>,
     entry: Entry,
-    served: bool,
+    work: Option<Duration>,
 }
 
 impl Door {
@@ -85,7 +86,7 @@ impl Door {
     /// Lets it in, now that all of it is here.
     pub(crate) fn enter(self: &Arc<Self>) -> Result<Ticket, ApiError> {
         let entry = self.changed(|state, now| state.enter(now)).ok_or_else(|| self.refuse())?;
-        Ok(Ticket { door: self.clone(), entry, served: false })
+        Ok(Ticket { door: self.clone(), entry, work: None })
     }
 
     /// How many are inside, and how many may be.
@@ -119,15 +120,15 @@ impl Door {
 }
 
 impl Ticket {
-    /// The request was served; one that failed or went away says nothing about the server's pace.
-    pub(crate) fn served(mut self) {
-        self.served = true;
+    /// The request was served by so much work; one that failed or went away says nothing about the server's pace.
+    pub(crate) fn served(mut self, work: Duration) {
+        self.work = Some(work);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.door.changed(|state, now| state.leave(now, &self.entry, self.served));
+        self.door.changed(|state, now| state.leave(now, &self.entry, self.work));
     }
 }
 
@@ -229,15 +230,14 @@ impl State {
         Some(Entry { began: now, number: self.entered, met_nobody })
     }
 
-    fn leave(&mut self, now: Instant, entry: &Entry, served: bool) {
+    fn leave(&mut self, now: Instant, entry: &Entry, work: Option<Duration>) {
         self.inside = self.inside.saturating_sub(1);
         self.count_busy(now);
-        if served {
-            let took = now.saturating_duration_since(entry.began).as_secs_f64();
+        if let Some(work) = work {
             self.window.served += 1;
-            self.window.took += took;
+            self.window.took += now.saturating_duration_since(entry.began).as_secs_f64();
             if entry.met_nobody && entry.number == self.entered {
-                self.alone = mean(self.alone, took, NEW_ALONE);
+                self.alone = mean(self.alone, work.as_secs_f64(), NEW_ALONE);
                 self.measured_alone = now;
             }
         }

@@ -50,8 +50,8 @@ struct Simulation {
     state: State,
     start: Instant,
     waiting: VecDeque<(f64, Entry)>,
-    /// Batches under way, by when they end.
-    working: Vec<(f64, Vec<(f64, Entry)>)>,
+    /// Batches under way: when they end, and how long they take.
+    working: Vec<(f64, f64, Vec<(f64, Entry)>)>,
     seen: Seen,
 }
 
@@ -70,21 +70,23 @@ impl Simulation {
         while self.working.len() < self.model.workers && !self.waiting.is_empty() {
             let count = self.waiting.len().min(self.model.together);
             let batch: Vec<_> = self.waiting.drain(..count).collect();
-            self.working.push((now + self.model.fixed + self.model.each * count as f64, batch));
+            let takes = self.model.fixed + self.model.each * count as f64;
+            self.working.push((now + takes, takes, batch));
         }
     }
 
     /// Ends every batch that ends until then.
     fn run_until(&mut self, moment: f64) {
         loop {
-            let ends = self.working.iter().map(|(end, _)| *end).enumerate();
+            let ends = self.working.iter().map(|(end, ..)| *end).enumerate();
             let Some((number, end)) = ends.min_by(|one, other| one.1.total_cmp(&other.1)) else { return };
             if end > moment {
                 return;
             }
             let now = self.at(end);
-            for (came, entry) in self.working.swap_remove(number).1 {
-                self.state.leave(now, &entry, true);
+            let (_, takes, batch) = self.working.swap_remove(number);
+            for (came, entry) in batch {
+                self.state.leave(now, &entry, Some(Duration::from_secs_f64(takes)));
                 self.seen.served.push((came, end - came));
             }
             self.work(end);
@@ -231,7 +233,7 @@ fn whoever_leaves_unserved_makes_room_and_counts_for_nothing() {
     assert!(door.look().is_err());
     drop(held);
     assert_eq!(lock(&door.state).window.served, 0);
-    door.enter().ok().unwrap().served();
+    door.enter().ok().unwrap().served(Duration::ZERO);
     assert_eq!((door.inside().0, lock(&door.state).window.served), (0, 1));
     assert!(metrics.text(&[]).contains("revela_refused_total{queue=\"door\"} 2\n"));
 }
@@ -247,10 +249,11 @@ proptest! {
         let mut inside = VecDeque::new();
         for (what, micros, served) in steps {
             now += Duration::from_micros(micros);
+            let work = served.then(|| Duration::from_micros(micros));
             match what {
                 0 => drop(state.look(now)),
                 1 => inside.extend(state.enter(now)),
-                _ => inside.pop_front().into_iter().for_each(|entry| state.leave(now, &entry, served)),
+                _ => inside.pop_front().into_iter().for_each(|entry| state.leave(now, &entry, work)),
             }
             prop_assert_eq!(state.inside, inside.len());
             prop_assert!(inside.len() <= 20 && state.limit(now) >= 1 && state.steady() >= least);

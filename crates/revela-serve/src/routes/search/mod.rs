@@ -71,7 +71,7 @@ pub(crate) async fn one(
 ) -> Result<Response, ApiError> {
     let (mut answers, timings) = run(&app, deadline, vec![plan(&app, request)?]).await?;
     let answer = answers.pop().ok_or_else(|| ApiError::internal("a search gave no answer"))?;
-    ticket.served();
+    ticket.served(timings.work());
     Ok(timed(timings, Json(answer)))
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn batch(
         return Ok(Json(BatchAnswer { results: Vec::new() }).into_response());
     }
     let (results, timings) = run(&app, deadline, planned).await?;
-    ticket.served();
+    ticket.served(timings.work());
     Ok(timed(timings, Json(BatchAnswer { results })))
 }
 
