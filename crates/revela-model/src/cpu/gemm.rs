@@ -10,6 +10,8 @@ use rayon::prelude::*;
 use revela_bf16::{Source, Start, product};
 use serde::{Deserialize, Serialize};
 
+use super::few;
+
 /// How f32 matrices are multiplied on the processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,8 +60,13 @@ impl Shape {
     /// Multiply-adds under which starting threads costs more than it saves.
     const PARALLEL: usize = 1 << 21;
 
+    /// Whether one thread is enough.
+    pub(super) fn is_small(self) -> bool {
+        self.m * self.n * self.k < Self::PARALLEL
+    }
+
     fn parallelism(self) -> Parallelism {
-        if self.m * self.n * self.k < Self::PARALLEL { Parallelism::None } else { Parallelism::Rayon(0) }
+        if self.is_small() { Parallelism::None } else { Parallelism::Rayon(0) }
     }
 }
 
@@ -120,6 +127,9 @@ impl Matmul {
     pub fn linear(self, shape: Shape, x: &[f32], w: &[f32]) -> Vec<f32> {
         if self.rounds() {
             return rounded(shape, Source::along(x, shape.k), Source::along(w, shape.k), Start::Zero);
+        }
+        if shape.m <= few::FEW {
+            return few::linear(shape, x, w);
         }
         fresh(shape, (x, shape.k, 1), (w, 1, shape.k))
     }

@@ -5,6 +5,7 @@
 //! is split into tasks whose number does not depend on the number of threads, and each task adds in a
 //! fixed order, so that results are the same bytes on any number of threads.
 
+mod few;
 mod gemm;
 mod matrix;
 mod microkernel;
