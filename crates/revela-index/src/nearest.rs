@@ -1,5 +1,7 @@
 //! The vectors nearest to a query, over all shards of a collection.
 
+use std::cell::RefCell;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -77,14 +79,22 @@ impl Default for Scratch {
     }
 }
 
-/// Ranks the collection for each query, on all threads.
+thread_local! {
+    /// What a thread's searches use again.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Ranks the collection for each query, on all threads; for one query on this thread.
 pub(crate) fn rank(collection: &Collection, queries: &[NearestQuery<'_>]) -> Result<Vec<Ranked>, Error> {
-    let rank_one = |scratch: &mut Scratch, query: &NearestQuery<'_>| {
+    let rank_one = |query: &NearestQuery<'_>| {
         let mut ranked = Vec::new();
-        search(collection, query, scratch, &mut ranked)?;
+        SCRATCH.with_borrow_mut(|scratch| search(collection, query, scratch, &mut ranked))?;
         Ok(ranked)
     };
-    queries.par_iter().map_init(Scratch::default, rank_one).collect()
+    match queries {
+        [query] => Ok(vec![rank_one(query)?]),
+        _ => queries.par_iter().map(rank_one).collect(),
+    }
 }
 
 /// Replaces `ranked` by the places nearest to the query.

@@ -87,7 +87,11 @@ impl Searcher {
             let plans = self.plan(queries)?;
             let dense = self.dense_rankings(&plans)?;
             let answer = |(plan, dense): (&Plan<'_>, Ranked)| self.answer(plan, dense);
-            plans.par_iter().zip(dense).map(answer).collect()
+            // For one, no other thread need be woken.
+            match plans.len() {
+                1 => plans.iter().zip(dense).map(answer).collect(),
+                _ => plans.par_iter().zip(dense).map(answer).collect(),
+            }
         })
     }
 

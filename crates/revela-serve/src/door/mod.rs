@@ -152,11 +152,14 @@ struct Window {
     busy: Duration,
     /// Whether the door was nearly closed, so that the rest says nothing.
     closed: bool,
+    /// Whether there were too many when it began.
+    overloaded: bool,
 }
 
 impl Window {
-    fn new(began: Instant) -> Self {
-        Self { began, came: 0, served: 0, refused: 0, took: 0.0, busy: Duration::ZERO, closed: false }
+    fn new(began: Instant, overloaded: bool) -> Self {
+        let busy = Duration::ZERO;
+        Self { began, came: 0, served: 0, refused: 0, took: 0.0, busy, closed: false, overloaded }
     }
 }
 
@@ -203,7 +206,7 @@ impl State {
             alone: None,
             measured_alone: now,
             pace: None,
-            window: Window::new(now),
+            window: Window::new(now, false),
             crowded: None,
             overloaded: false,
         }
@@ -289,13 +292,14 @@ impl State {
             return;
         }
         self.count_busy(now);
-        let window = std::mem::replace(&mut self.window, Window::new(now));
+        let window = std::mem::replace(&mut self.window, Window::new(now, self.overloaded));
         if !window.closed && window.served > 0 {
             self.learn(&window, elapsed);
         }
         let due = f64::from(window.came) * self.pace.unwrap_or(f64::MAX);
-        if window.refused == 0 || due < RELIEF * elapsed.as_secs_f64() {
-            (self.overloaded, self.crowded) = (false, None);
+        let relieved = window.refused == 0 || due < RELIEF * elapsed.as_secs_f64();
+        if window.overloaded && relieved {
+            (self.overloaded, self.crowded, self.window.overloaded) = (false, None, false);
         }
     }
 

@@ -140,6 +140,31 @@ fn at_three_times_the_capacity_the_served_keep_their_time() {
 }
 
 #[test]
+fn clients_that_ask_again_at_once_do_not_make_each_other_wait() {
+    // As many as wait no longer than is allowed for a crowd, for ever.
+    let model = Model { each: 0.3 * MILLI, ..SERIAL };
+    let mut simulation = Simulation::new(model);
+    simulation.load(1000.0, 0.0, 1.0);
+    (0..200).for_each(|_| simulation.come(1.0));
+    let (mut seen, mut refused) = (simulation.seen.served.len(), 0);
+    for step in 1..20_000 {
+        let moment = 1.0 + f64::from(step) * 0.1 * MILLI;
+        simulation.run_until(moment);
+        // Who was answered comes again at once, who was refused a millisecond later.
+        let again = simulation.seen.served.len() - seen;
+        seen += again;
+        let before = simulation.seen.refused;
+        let retrying = if step % 10 == 0 { std::mem::take(&mut refused) } else { 0 };
+        (0..again + retrying).for_each(|_| simulation.come(moment));
+        refused += simulation.seen.refused - before;
+    }
+    let times = simulation.seen.times_after(1.5);
+    let most = times[times.len() * 99 / 100] / model.alone();
+    assert!(most < 5.0, "{most} times as long as alone");
+    assert!(times.len() as f64 > 0.8 * 1.5 * model.capacity(), "{}", times.len());
+}
+
+#[test]
 fn what_is_joined_is_let_in_together() {
     let mut simulation = Simulation::new(JOINING);
     simulation.load(JOINING.capacity() * 3.0, 0.0, 10.0);
