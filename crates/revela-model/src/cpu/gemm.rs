@@ -128,7 +128,7 @@ impl Matmul {
         if self.rounds() {
             return rounded(shape, Source::along(x, shape.k), Source::along(w, shape.k), Start::Zero);
         }
-        if shape.m <= few::FEW {
+        if few::pays(shape) {
             return few::linear(shape, x, w);
         }
         fresh(shape, (x, shape.k, 1), (w, 1, shape.k))
