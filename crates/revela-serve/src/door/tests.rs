@@ -45,13 +45,19 @@ impl Seen {
     }
 }
 
+/// Requests that are worked off together, each with when it came.
+struct Batch {
+    end: f64,
+    takes: f64,
+    requests: Vec<(f64, Entry)>,
+}
+
 struct Simulation {
     model: Model,
     state: State,
     start: Instant,
     waiting: VecDeque<(f64, Entry)>,
-    /// Batches under way: when they end, and how long they take.
-    working: Vec<(f64, f64, Vec<(f64, Entry)>)>,
+    working: Vec<Batch>,
     seen: Seen,
 }
 
@@ -69,23 +75,23 @@ impl Simulation {
     fn work(&mut self, now: f64) {
         while self.working.len() < self.model.workers && !self.waiting.is_empty() {
             let count = self.waiting.len().min(self.model.together);
-            let batch: Vec<_> = self.waiting.drain(..count).collect();
+            let requests = self.waiting.drain(..count).collect();
             let takes = self.model.fixed + self.model.each * count as f64;
-            self.working.push((now + takes, takes, batch));
+            self.working.push(Batch { end: now + takes, takes, requests });
         }
     }
 
     /// Ends every batch that ends until then.
     fn run_until(&mut self, moment: f64) {
         loop {
-            let ends = self.working.iter().map(|(end, ..)| *end).enumerate();
+            let ends = self.working.iter().map(|batch| batch.end).enumerate();
             let Some((number, end)) = ends.min_by(|one, other| one.1.total_cmp(&other.1)) else { return };
             if end > moment {
                 return;
             }
             let now = self.at(end);
-            let (_, takes, batch) = self.working.swap_remove(number);
-            for (came, entry) in batch {
+            let Batch { takes, requests, .. } = self.working.swap_remove(number);
+            for (came, entry) in requests {
                 self.state.leave(now, &entry, Some(Duration::from_secs_f64(takes)));
                 self.seen.served.push((came, end - came));
             }
