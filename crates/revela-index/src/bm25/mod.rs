@@ -19,6 +19,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
+use revela_base::file::FileError;
 use tantivy::directory::{Directory, MmapDirectory};
 use tantivy::schema::{
     FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions, Value,
@@ -129,7 +130,7 @@ impl TextIndex {
     }
 
     /// Fails when something that was read from a file was not there (see [`crate::survive_truncated_files`]).
-    pub(crate) fn check(&self) -> Result<(), revela_base::file::FileError> {
+    pub(crate) fn check(&self) -> Result<(), FileError> {
         self.files.lost().map_or(Ok(()), |name| Err(crate::mmap::cut(&self.place.0.join(name))))
     }
 

@@ -116,7 +116,7 @@ impl ShardHandle {
         self.texts.get().map_or(Ok(()), TextIndex::check)
     }
 
-    /// Whether the mapped vectors and texts can still be read as they were opened.
+    /// Whether the shard's file has all of its bytes, and nothing of the texts was found missing so far.
     pub(super) fn is_whole(&self) -> bool {
         self.shard.is_whole() && self.check().is_ok()
     }

@@ -80,8 +80,8 @@ impl Collection {
         Ok(Self { path: path.to_owned(), manifest: manifest.clone(), shards })
     }
 
-    /// Whether the folder still holds what was opened, and what was opened can still be read; a small file
-    /// is read to tell.
+    /// Whether the folder still holds what was opened, and no file is known to have been cut since; a small
+    /// file is read to tell.
     ///
     /// # Errors
     /// [`FileError`] when there is no collection any more, or a damaged one.
