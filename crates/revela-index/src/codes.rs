@@ -16,6 +16,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::distance::{CODE_BIAS, CODE_BLOCK, kernels, prefetch};
 use crate::hnsw::Scorer;
+use crate::row_order::RowOrder;
 use crate::signs::{Sieve, SignsView};
 use crate::vectors::{Rows, dot, extremes};
 
@@ -109,6 +110,12 @@ impl Codes {
         Self { stride, data, scales, longest }
     }
 
+    /// The same rows in another order.
+    pub(crate) fn arranged(&self, order: &RowOrder) -> Self {
+        let (data, scales) = (order.apply(&self.data, self.stride), order.apply(&self.scales, 1));
+        Self { data, scales, ..*self }
+    }
+
     pub(crate) fn view(&self) -> CodesView<'_> {
         CodesView {
             stride: self.stride,
@@ -133,6 +140,18 @@ impl<'a> CodesView<'a> {
 
     pub(crate) fn len(&self) -> usize {
         self.scales.len()
+    }
+
+    /// Adds a multiple of what a row's codes stand for.
+    pub(crate) fn add(&self, row: u32, weight: f32, to: &mut [f32]) {
+        let weight = weight * self.scale(row);
+        let number = |&code: &u8| f32::from((code ^ CODE_BIAS) as i8);
+        to.iter_mut().zip(self.row(row)).for_each(|(to, code)| *to += weight * number(code));
+    }
+
+    /// Numbers of a row, padding included.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
     }
 
     /// A row's codes; nothing past the end.

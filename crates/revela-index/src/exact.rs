@@ -1,6 +1,7 @@
 //! Exact search in one shard: all rows, or given ones.
 
 use crate::codes::{CodedQuery, CodesView};
+use crate::row_order::RowOrderView;
 use crate::topk::{Scored, TopK};
 use crate::vectors::StoredRows;
 
@@ -66,7 +67,7 @@ pub(crate) fn compare(
 /// is what comparing all in full gives.
 pub(crate) fn scan(
     rows: StoredRows<'_>,
-    codes: CodesView<'_>,
+    (codes, order): (CodesView<'_>, RowOrderView<'_>),
     (query, coded): (&[f32], &CodedQuery),
     keep: &dyn Fn(u32) -> bool,
     scratch: &mut ExactScratch,
@@ -80,8 +81,8 @@ pub(crate) fn scan(
         scratch.raw.resize(SCANNED.min(codes.len() - first), 0);
         let (least, candidates) = (&mut scratch.least, &mut scratch.candidates);
         let mut threshold = least.threshold();
-        codes.scan(coded, first, &mut scratch.raw, |row, score, bound| {
-            let most = score + bound;
+        codes.scan(coded, first, &mut scratch.raw, |place, score, bound| {
+            let (row, most) = (order.row(place), score + bound);
             // Equal scores are decided by the row, so equal is not out.
             if most >= threshold && keep(row) {
                 candidates.push(Scored { score: most, id: row });
@@ -125,7 +126,9 @@ fn settle(rows: StoredRows<'_>, query: &[f32], scratch: &mut ExactScratch, top: 
         scratch.rows.extend(block.iter().map(|candidate| candidate.id));
         scratch.scores.resize(block.len(), 0.0);
         rows.scores(query, &scratch.rows, &mut scratch.scores);
-        for (&row, &score) in scratch.rows.iter().zip(&scratch.scores) {
+        let scored = scratch.rows.iter().zip(&scratch.scores);
+        // A damaged order may lead to rows that do not exist.
+        for (&row, &score) in scored.filter(|&(_, &score)| score > f32::NEG_INFINITY) {
             top.push(score, row);
         }
         (rest, count) = (later, SETTLED);
@@ -136,8 +139,10 @@ fn settle(rows: StoredRows<'_>, query: &[f32], scratch: &mut ExactScratch, top: 
 mod tests {
     use super::*;
     use crate::codes::Codes;
+    use crate::row_order::RowOrder;
     use crate::vectors::{Dtype, Vectors};
     use proptest::prelude::*;
+    use revela_base::interrupt::Interrupt;
 
     fn both(
         stored: StoredRows<'_>,
@@ -152,7 +157,10 @@ mod tests {
         let (mut scratch, mut plain, mut fast) = (ExactScratch::default(), TopK::new(k), TopK::new(k));
         let given = (0..stored.len() as u32).filter(|&row| keep(row));
         compare(stored, query, given, &mut scratch, &mut plain);
-        scan(stored, codes.view(), (query, &coded), &keep, &mut scratch, &mut fast);
+        let order = RowOrder::local(codes.view(), &Interrupt::new()).unwrap();
+        let (arranged, order) = (codes.arranged(&order), RowOrderView::new(order.places()));
+        let codes = (arranged.view(), order);
+        scan(stored, codes, (query, &coded), &keep, &mut scratch, &mut fast);
         [plain.into_sorted(), fast.into_sorted()]
     }
 

@@ -82,6 +82,7 @@ mod options;
 mod passage;
 pub mod payload;
 mod query;
+mod row_order;
 mod rows;
 mod rowset;
 mod searcher;

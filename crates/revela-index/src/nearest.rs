@@ -10,6 +10,7 @@ use crate::collection::{Collection, ShardHandle};
 use crate::error::Error;
 use crate::exact::{self, ExactScratch};
 use crate::hnsw::{GraphView, Scorer, Walk};
+use crate::row_order::RowOrderView;
 use crate::rowset::RowSet;
 use crate::topk::{Scored, TopK};
 use crate::vectors::StoredRows;
@@ -62,6 +63,7 @@ pub(crate) struct Scratch {
     walk: Walk,
     exact: ExactScratch,
     raw: Vec<i32>,
+    rows: Vec<u32>,
     in_shard: TopK<u32>,
     over_all: TopK<Place>,
 }
@@ -73,6 +75,7 @@ impl Default for Scratch {
             walk: Walk::default(),
             exact: ExactScratch::default(),
             raw: Vec::new(),
+            rows: Vec::new(),
             in_shard: TopK::new(0),
             over_all: TopK::new(0),
         }
@@ -134,6 +137,7 @@ fn search_shard(
     if let Some(allowed) = allowed.filter(|allowed| allowed.count() <= shard.rows() / FEW) {
         return exact::compare(rows, query.vector, allowed.iter(), &mut scratch.exact, &mut scratch.in_shard);
     }
+    let order = shard.shard().order();
     let keep = |row| match allowed {
         Some(allowed) => allowed.contains(row),
         None => shard.is_live(row),
@@ -143,8 +147,9 @@ fn search_shard(
         let all = allowed.is_none() && shard.live_rows() == shard.rows();
         // A walk that keeps a good part of the rows takes longer than a scan.
         if ef.max(query.k) < shard.rows() as usize / FEW as usize {
+            let keep = |node| keep(order.row(node));
             let keep: Option<&dyn Fn(u32) -> bool> = if all { None } else { Some(&keep) };
-            if walk(graph, rows, codes, query, ef, keep, scratch) {
+            if walk((graph, order), rows, codes, query, ef, keep, scratch) {
                 return;
             }
             scratch.in_shard.reset(query.k);
@@ -153,7 +158,7 @@ fn search_shard(
     match codes {
         Some(codes) => {
             let query = (query.vector, &scratch.coded);
-            exact::scan(rows, codes, query, &keep, &mut scratch.exact, &mut scratch.in_shard);
+            exact::scan(rows, (codes, order), query, &keep, &mut scratch.exact, &mut scratch.in_shard);
         }
         None => {
             let live = (0..shard.rows()).filter(|&row| keep(row));
@@ -164,7 +169,7 @@ fn search_shard(
 
 /// Whether the graph could answer.
 fn walk(
-    graph: GraphView<'_>,
+    (graph, order): (GraphView<'_>, RowOrderView<'_>),
     rows: StoredRows<'_>,
     codes: Option<CodesView<'_>>,
     query: &NearestQuery<'_>,
@@ -174,22 +179,26 @@ fn walk(
 ) -> bool {
     let ef = ef.max(query.k);
     let budget = graph.count as usize / WALK_SHARE;
-    let Scratch { coded, walk, raw, .. } = scratch;
+    let Scratch { coded, walk, raw, rows: given, .. } = scratch;
     let complete = match codes {
         Some(codes) => search_graph(walk, graph, &mut Coded { codes, query: coded, raw }, ef, budget, keep),
-        None => search_graph(walk, graph, &mut Full { rows, query: query.vector }, ef, budget, keep),
+        None => search_graph(walk, graph, &mut Full { rows, order, query: query.vector, given }, ef, budget, keep),
     };
     if !complete {
         return false;
     }
     let Scratch { coded, walk, exact, in_shard, .. } = scratch;
     match codes {
-        None => walk.found().take(query.k).for_each(|(row, score)| in_shard.push(score, row)),
+        None => {
+            // A damaged order may lead to rows that do not exist.
+            let found = walk.found().filter(|&(_, score)| score > f32::NEG_INFINITY);
+            found.take(query.k).for_each(|(node, score)| in_shard.push(score, order.row(node)));
+        }
         Some(codes) => {
             // Those that the codes cannot tell from the k best are compared in full.
             let last = walk.found().nth(query.k.saturating_sub(1));
-            let least = last.map_or(f32::NEG_INFINITY, |(row, score)| score - codes.doubt(coded, row));
-            let most = |(row, score)| Scored { score: score + codes.doubt(coded, row), id: row };
+            let least = last.map_or(f32::NEG_INFINITY, |(node, score)| score - codes.doubt(coded, node));
+            let most = |(node, score)| Scored { score: score + codes.doubt(coded, node), id: order.row(node) };
             let candidates = walk.found().map(most).filter(|candidate| candidate.score >= least);
             exact::decide(rows, query.vector, candidates, exact, in_shard);
         }
@@ -217,12 +226,17 @@ fn search_graph(
 /// Compares full vectors.
 struct Full<'a> {
     rows: StoredRows<'a>,
+    order: RowOrderView<'a>,
     query: &'a [f32],
+    /// The rows of the nodes that are compared.
+    given: &'a mut Vec<u32>,
 }
 
 impl Scorer for Full<'_> {
     #[inline]
-    fn scores(&mut self, rows: &[u32], out: &mut [f32]) {
-        self.rows.scores(self.query, rows, out);
+    fn scores(&mut self, nodes: &[u32], out: &mut [f32]) {
+        self.given.clear();
+        self.given.extend(nodes.iter().map(|&node| self.order.row(node)));
+        self.rows.scores(self.query, self.given, out);
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::codes::{Codes, MOST_DIMENSIONS};
 use crate::error::Error;
 use crate::hnsw::{self, GraphOptions};
+use crate::row_order::RowOrder;
 use crate::shard::ShardVectors;
 use crate::signs::Signs;
 use crate::vectors::{Dtype, Rows};
@@ -76,17 +77,21 @@ impl VectorOptions {
             Structure::Flat => false,
             Structure::Graph => true,
         };
-        let mut vectors = ShardVectors { rows, dtype: self.dtype, codes: None, signs: None, graph: None };
+        let mut vectors = ShardVectors { rows, dtype: self.dtype, codes: None, signs: None, graph: None, order: None };
         if with_graph || self.coding == Coding::Int8 {
-            let codes = Codes::of(rows);
+            let mut codes = Codes::of(rows);
             if with_graph {
-                vectors.graph = Some(hnsw::build(codes.view(), self.graph, progress, interrupt)?);
-            }
-            if self.coding == Coding::Int8 {
+                let order = RowOrder::local(codes.view(), interrupt)?;
+                codes = codes.arranged(&order);
+                let places = order.inverse();
+                vectors.graph = Some(hnsw::build(codes.view(), &places, self.graph, progress, interrupt)?);
                 // Signs save walks comparisons; a scan needs none.
-                vectors.signs = if with_graph { Signs::of(rows) } else { None };
-                vectors.codes = Some(codes);
+                if self.coding == Coding::Int8 {
+                    vectors.signs = Signs::of(rows).map(|signs| signs.arranged(&order));
+                }
+                vectors.order = Some(order);
             }
+            vectors.codes = Some(codes).filter(|_| self.coding == Coding::Int8);
         }
         Ok(vectors)
     }

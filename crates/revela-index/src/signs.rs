@@ -13,6 +13,7 @@
 //! bits. Signs decide only which rows are worth comparing, never how they rank.
 
 use crate::distance::{LINE_WORDS, PLANES, kernels, prefetch};
+use crate::row_order::RowOrder;
 use crate::vectors::{Rows, dot, extremes, sum};
 
 /// Vectors with fewer numbers get no signs: a few signs tell too little.
@@ -81,6 +82,12 @@ impl Signs {
         let usual_error = view.measure(rows);
         frame.push(usual_error);
         Some(Self { data, frame })
+    }
+
+    /// The same rows in another order.
+    pub(crate) fn arranged(self, order: &RowOrder) -> Self {
+        let stride = stride(self.frame.len() - 1);
+        Self { data: order.apply(&self.data, stride), ..self }
     }
 
     #[cfg(test)]

@@ -15,10 +15,10 @@ use crate::error::Error;
 
 /// Points that are inserted one after the other, whatever the order: the first ones find little to link to,
 /// and threads that insert them at once would find even less.
-const SERIAL_START: u32 = 100;
+const SERIAL_START: usize = 100;
 
 /// Points between two looks at the interrupt.
-const BLOCK: u32 = 4096;
+const BLOCK: usize = 4096;
 
 /// Levels that hnsw_rs makes at most.
 pub(super) const MOST_LEVELS: usize = 16;
@@ -109,28 +109,27 @@ pub(super) struct Inserted {
     pub(super) entry: u32,
 }
 
-/// Builds a graph over coded rows.
+/// Builds a graph over coded rows, which are its nodes. `sequence` holds every node once, in the order in
+/// which they are inserted; neighbours should not follow each other in it.
 ///
 /// # Errors
 /// [`Error::Option`] for impossible options, [`Error::Shape`] for no rows or too many,
 /// [`Error::Interrupted`], [`Error::Graph`] when the builder fails.
 pub(crate) fn build(
     codes: CodesView<'_>,
+    sequence: &[u32],
     options: GraphOptions,
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Graph, Error> {
     options.check()?;
-    let count = match u32::try_from(codes.len()) {
-        Ok(count) if (1..=MOST_NODES).contains(&count) => count,
-        _ => {
-            let detail = format!("{} rows; a graph has 1 to {MOST_NODES}", codes.len());
-            return Err(Error::Shape { what: "a graph".to_owned(), detail });
-        }
-    };
+    if !(1..=MOST_NODES as usize).contains(&codes.len()) || sequence.len() != codes.len() {
+        let detail = format!("{} rows; a graph has 1 to {MOST_NODES}", codes.len());
+        return Err(Error::Shape { what: "a graph".to_owned(), detail });
+    }
     let distance = RowDistance { codes, largest: codes.longest() * codes.longest() };
     // hnsw_rs ends a thread where it finds its own state impossible; that must not end the caller's.
-    let inserted = catch_unwind(AssertUnwindSafe(|| insert(distance, count, options, progress, interrupt)));
+    let inserted = catch_unwind(AssertUnwindSafe(|| insert(distance, sequence, options, progress, interrupt)));
     let inserted = inserted.unwrap_or_else(|_| Err(Error::Graph("inserting a vector failed".to_owned())))?;
     let largest = codes.longest() * codes.longest();
     let between = |a, b| RowDistance { codes, largest }.between(a, b);
@@ -139,20 +138,20 @@ pub(crate) fn build(
 
 fn insert(
     distance: RowDistance<'_>,
-    count: u32,
+    sequence: &[u32],
     options: GraphOptions,
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Inserted, Error> {
-    let task = progress.task("graph", "vectors", Some(u64::from(count)));
+    let count = sequence.len();
+    let task = progress.task("graph", "vectors", Some(count as u64));
     let (m, ef) = (options.m as usize, options.first_ef());
-    let rows: Vec<u32> = (0..count).collect();
-    let graph = Hnsw::<u32, _>::new(m, count as usize, MOST_LEVELS, ef, distance);
-    let (first, rest) = rows.split_at(SERIAL_START.min(count) as usize);
+    let graph = Hnsw::<u32, _>::new(m, count, MOST_LEVELS, ef, distance);
+    let (first, rest) = sequence.split_at(SERIAL_START.min(count));
     let point = |row: &u32| *row as usize;
     first.iter().for_each(|row| graph.insert_slice((std::slice::from_ref(row), point(row))));
     task.advance(first.len() as u64);
-    for block in rest.chunks(BLOCK as usize) {
+    for block in rest.chunks(BLOCK) {
         interrupt.check()?;
         let points = block.iter().map(|row| (std::slice::from_ref(row), point(row)));
         match options.order {
@@ -165,9 +164,9 @@ fn insert(
 }
 
 /// Copies the lists out. Lists of levels above a node's own, which hnsw_rs keeps too, are left out.
-fn export(graph: &Hnsw<'_, u32, RowDistance<'_>>, count: u32) -> Result<Inserted, Error> {
+fn export(graph: &Hnsw<'_, u32, RowDistance<'_>>, count: usize) -> Result<Inserted, Error> {
     let points = graph.get_point_indexation();
-    let mut lists = vec![Vec::new(); count as usize];
+    let mut lists = vec![Vec::new(); count];
     for point in points {
         let levels = usize::from(point.get_point_id().0) + 1;
         let neighbours = point.get_neighborhood_id().into_iter().take(levels);
@@ -185,4 +184,4 @@ fn export(graph: &Hnsw<'_, u32, RowDistance<'_>>, count: u32) -> Result<Inserted
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

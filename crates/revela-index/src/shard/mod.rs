@@ -2,6 +2,7 @@
 
 mod format;
 mod reader;
+mod section;
 mod writer;
 
 pub(crate) use reader::Shard;

@@ -6,11 +6,13 @@ use std::path::Path;
 use revela_base::checksum::Checksum;
 use revela_base::file::FileError;
 
-use super::format::{FORMAT, Header, Kind, Layout, LayoutError, Section, VERSION};
+use super::format::{FORMAT, Header, Kind, Layout, LayoutError, VERSION};
+use super::section::Section;
 use crate::codes::{self, CodesView};
 use crate::hnsw::GraphView;
 use crate::mmap::MappedFile;
 use crate::payload::Payload;
+use crate::row_order::RowOrderView;
 use crate::signs::{self, SignsView};
 use crate::vectors::{Dtype, Rows, StoredRows};
 
@@ -50,6 +52,9 @@ impl Shard {
         if self.layout.range(Section::SignFrame).is_some() != self.has_signs() {
             return Err(self.damaged("it has only a part of its signs"));
         }
+        if self.has_order() && !matches!(self.layout.header.kind, Kind::Graph(_)) {
+            return Err(self.damaged("it has a row order without a graph"));
+        }
         let upper = [(Section::UpperNodes, 8), (Section::UpperLinks, 4)];
         if upper.iter().any(|&(section, size)| !self.bytes(section).len().is_multiple_of(size)) {
             return Err(self.damaged("its upper levels end within a number"));
@@ -78,6 +83,9 @@ impl Shard {
         }
         if let Kind::Graph(graph) = header.kind {
             expected.push((Section::Links, 4 * count * u64::from(graph.slots)));
+            if self.has_order() {
+                expected.push((Section::RowOrder, 4 * count));
+            }
         }
         expected
     }
@@ -138,6 +146,18 @@ impl Shard {
     /// Whether there are signs of the vectors beside the codes.
     fn has_signs(&self) -> bool {
         self.layout.range(Section::Signs).is_some()
+    }
+
+    /// Which row lies at each place of the codes and is each node of the graph.
+    pub(crate) fn order(&self) -> RowOrderView<'_> {
+        match self.has_order() {
+            true => RowOrderView::new(self.numbers(Section::RowOrder)),
+            false => RowOrderView::default(),
+        }
+    }
+
+    fn has_order(&self) -> bool {
+        self.layout.range(Section::RowOrder).is_some()
     }
 
     /// The graph, where there is one.
@@ -237,10 +257,8 @@ impl Shard {
                 return Err(self.damaged(detail));
             }
         }
-        match self.graph() {
-            Some(graph) => graph.check().map_err(|detail| self.damaged(detail)),
-            None => Ok(()),
-        }
+        let graph = self.graph().map_or(Ok(()), |graph| graph.check());
+        graph.and_then(|()| self.order().check(self.len())).map_err(|detail| self.damaged(detail))
     }
 }
 

@@ -100,7 +100,7 @@ fn search_everything(shard: &Shard) {
     let (mut scratch, mut top, mut walk) = (ExactScratch::default(), TopK::new(3), Walk::default());
     exact::compare(rows, &query, 0..shard.len().min(100), &mut scratch, &mut top);
     if let Some(codes) = shard.codes() {
-        exact::scan(rows, codes, (&query, &coded), &|_| true, &mut scratch, &mut top);
+        exact::scan(rows, (codes, shard.order()), (&query, &coded), &|_| true, &mut scratch, &mut top);
         if let Some(graph) = shard.graph() {
             let mut scorer = Coded { codes, query: &coded, raw: &mut Vec::new() };
             walk.search(graph, &mut scorer, 5);

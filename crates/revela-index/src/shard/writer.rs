@@ -5,12 +5,14 @@ use std::path::Path;
 use revela_base::checksum::Checksum;
 use revela_base::file::write_atomic;
 
-use super::format::{GraphHeader, Header, Kind, Layout, Section};
+use super::format::{GraphHeader, Header, Kind, Layout};
+use super::section::Section;
 use crate::codes::Codes;
 use crate::error::Error;
 use crate::hnsw::Graph;
 use crate::metric::Metric;
 use crate::payload::PayloadColumn;
+use crate::row_order::RowOrder;
 use crate::signs::Signs;
 use crate::vectors::{Dtype, Rows};
 
@@ -36,6 +38,8 @@ pub(crate) struct ShardVectors<'a> {
     /// Only beside codes.
     pub(crate) signs: Option<Signs>,
     pub(crate) graph: Option<Graph>,
+    /// Where there is one, codes, signs and the graph are in it.
+    pub(crate) order: Option<RowOrder>,
 }
 
 impl ShardVectors<'_> {
@@ -53,6 +57,9 @@ impl ShardVectors<'_> {
             sections.push((Section::Links, bytemuck::cast_slice(&graph.links)));
             sections.push((Section::UpperNodes, bytemuck::cast_slice(&graph.upper_nodes)));
             sections.push((Section::UpperLinks, bytemuck::cast_slice(&graph.upper_links)));
+        }
+        if let Some(order) = &self.order {
+            sections.push((Section::RowOrder, bytemuck::cast_slice(order.places())));
         }
         sections
     }

@@ -41,9 +41,13 @@ fn best(vectors: &Vectors, query: &[f32], k: usize, keep: &dyn Fn(u32) -> bool) 
     top.into_sorted().into_iter().map(|hit: Scored<u32>| hit.id).collect()
 }
 
+fn sequence(codes: CodesView<'_>) -> Vec<u32> {
+    (0..codes.len() as u32).collect()
+}
+
 fn graph_of(vectors: &Vectors, options: GraphOptions) -> Graph {
     let codes = Codes::of(vectors.view());
-    let graph = build(codes.view(), options, &Silent, &Interrupt::new()).unwrap();
+    let graph = build(codes.view(), &sequence(codes.view()), options, &Silent, &Interrupt::new()).unwrap();
     graph.view().check().unwrap();
     graph
 }
@@ -122,14 +126,14 @@ fn tiny_graphs_and_bad_options() {
         GraphOptions { m: 65, ef_construction: 100, ..SERIAL },
         GraphOptions { ef_construction: 7, ..SERIAL },
     ] {
-        let built = build(codes.view(), options, &Silent, &Interrupt::new());
+        let built = build(codes.view(), &sequence(codes.view()), options, &Silent, &Interrupt::new());
         assert!(matches!(built, Err(Error::Option { .. })));
     }
     let interrupt = Interrupt::new();
     interrupt.request();
-    assert!(matches!(build(codes.view(), SERIAL, &Silent, &interrupt), Err(Error::Interrupted(_))));
+    assert!(matches!(build(codes.view(), &sequence(codes.view()), SERIAL, &Silent, &interrupt), Err(Error::Interrupted(_))));
     let none = Codes::of(Vectors::empty(3).unwrap().view());
-    assert!(build(none.view(), SERIAL, &Silent, &Interrupt::new()).is_err());
+    assert!(build(none.view(), &[], SERIAL, &Silent, &Interrupt::new()).is_err());
 }
 
 proptest! {
