@@ -14,7 +14,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::distance::{CODE_BIAS, CODE_BLOCK, kernels, prefetch};
+use crate::distance::{CODE_BIAS, CODE_BLOCK, kernels, prefetch, widely};
 use crate::hnsw::Scorer;
 use crate::row_order::RowOrder;
 use crate::signs::{Sieve, SignsView};
@@ -25,6 +25,9 @@ const LARGEST: f32 = 127.0;
 
 /// Adding it leaves no bits for what is behind the point.
 const ROUNDER: f32 = 12_582_912.0;
+
+/// Numbers that are coded at once.
+const EIGHT: usize = 8;
 
 /// The most numbers that a vector may have: products of more could overflow 32 bits.
 pub(crate) const MOST_DIMENSIONS: usize = 1 << 16;
@@ -65,31 +68,51 @@ pub(crate) struct CodesView<'a> {
 }
 
 /// Codes one vector into as many bytes.
+#[inline(always)]
 fn encode(row: &[f32], codes: &mut [i8]) -> Scale {
     let (low, high) = extremes(row);
     let largest = high.max(-low);
     // Numbers so small that the scale has no inverse are as good as zero.
     let scale = if largest / LARGEST < f32::MIN_POSITIVE { 0.0 } else { largest / LARGEST };
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-    let mut squares = [0.0f64; 8];
-    for (row, codes) in row.chunks(8).zip(codes.chunks_mut(8)) {
-        for ((square, &x), out) in squares.iter_mut().zip(row).zip(codes) {
-            // Rounds, and leaves the whole number in the lowest bits.
-            let near = (x * inverse).clamp(-LARGEST, LARGEST) + ROUNDER;
-            let left = f64::from(x) - f64::from(near - ROUNDER) * f64::from(scale);
-            *square += left * left;
-            *out = near.to_bits() as i8;
-        }
+    let mut squares = [0.0f64; EIGHT];
+    let (eights, rest) = row.as_chunks::<EIGHT>();
+    let (coded, last) = codes.split_at_mut((EIGHT * eights.len()).min(codes.len()));
+    for (eight, codes) in eights.iter().zip(coded.as_chunks_mut().0) {
+        encode_eight(eight, (scale, inverse), codes, &mut squares);
     }
+    let (mut padded, mut codes) = ([0.0; EIGHT], [0; EIGHT]);
+    padded.iter_mut().zip(rest).for_each(|(to, &x)| *to = x);
+    encode_eight(&padded, (scale, inverse), &mut codes, &mut squares);
+    last.iter_mut().zip(codes).take(rest.len()).for_each(|(to, code)| *to = code);
     Scale { scale, error: up(squares.iter().sum::<f64>().sqrt()) }
 }
 
+/// Codes numbers, and adds the squares of what the codes leave out.
+#[inline(always)]
+fn encode_eight(
+    numbers: &[f32; EIGHT],
+    (scale, inverse): (f32, f32),
+    codes: &mut [i8; EIGHT],
+    squares: &mut [f64; EIGHT],
+) {
+    for ((square, &x), code) in squares.iter_mut().zip(numbers).zip(codes) {
+        // Rounds, and leaves the whole number in the lowest bits.
+        let near = (x * inverse).clamp(-LARGEST, LARGEST) + ROUNDER;
+        let left = f64::from(x) - f64::from(near - ROUNDER) * f64::from(scale);
+        *square += left * left;
+        *code = near.to_bits() as i8;
+    }
+}
+
 /// The next f32 that is not smaller.
+#[inline(always)]
 fn up(x: f64) -> f32 {
     let near = x as f32;
     if f64::from(near) < x { near.next_up() } else { near }
 }
 
+#[inline(always)]
 fn length(row: &[f32]) -> f32 {
     up(dot(row, row).sqrt())
 }
@@ -246,6 +269,14 @@ impl CodedQuery {
     }
 
     pub(crate) fn fill(&mut self, query: &[f32]) {
+        widely(
+            #[inline(always)]
+            || self.fill_plainly(query),
+        );
+    }
+
+    #[inline(always)]
+    fn fill_plainly(&mut self, query: &[f32]) {
         self.code.clear();
         self.code.resize(stride(query.len()), 0);
         let Scale { scale, error } = encode(query, &mut self.code);

@@ -12,7 +12,7 @@
 //! rounded to [`PLANES`] bits per number, one plane of bits each, so that `p.s` is a few ands and counts of
 //! bits. Signs decide only which rows are worth comparing, never how they rank.
 
-use crate::distance::{LINE_WORDS, PLANES, kernels, prefetch};
+use crate::distance::{LINE_WORDS, PLANES, kernels, prefetch, widely};
 use crate::row_order::RowOrder;
 use crate::vectors::{Rows, dot, extremes, sum};
 
@@ -202,6 +202,14 @@ impl Sieve {
         if !self.filled {
             return;
         }
+        widely(
+            #[inline(always)]
+            || self.fill_plainly(signs, query),
+        );
+    }
+
+    #[inline(always)]
+    fn fill_plainly(&mut self, signs: SignsView<'_>, query: &[f32]) {
         let centre = signs.centre;
         self.difference.clear();
         self.difference.extend(query.iter().zip(centre).map(|(q, c)| q - c));

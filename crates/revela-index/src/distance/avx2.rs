@@ -28,6 +28,20 @@ pub(super) fn available() -> Option<&'static Kernels> {
     present.then_some(&KERNELS)
 }
 
+/// Runs work whose code was compiled into it with wider instructions, where the machine has them.
+#[inline]
+pub(super) fn widely<R>(work: impl FnOnce() -> R) -> R {
+    #[target_feature(enable = "avx2")]
+    fn run<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
+    match is_x86_feature_detected!("avx2") {
+        // SAFETY: the feature was just detected.
+        true => unsafe { run(work) },
+        false => work(),
+    }
+}
+
 #[target_feature(enable = "avx2,fma")]
 fn gather_f32(query: &[f32], data: &[f32], rows: &[u32], out: &mut [f32]) {
     gather(query.len(), data, rows, out, f32::NEG_INFINITY, |row| dot(query, row));

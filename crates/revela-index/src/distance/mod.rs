@@ -71,6 +71,16 @@ pub(crate) fn kernels() -> &'static Kernels {
     CHOSEN.get_or_init(|| available().first().copied().unwrap_or(&scalar::KERNELS))
 }
 
+/// Runs plain code with wide instructions where the machine has them; its results are the same to the last
+/// bit. What it calls must be `inline(always)`, or it is compiled without.
+#[inline]
+pub(crate) fn widely<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    return avx2::widely(work);
+    #[cfg(not(target_arch = "x86_64"))]
+    work()
+}
+
 /// The name of the instruction set in use: `avx512-vpopcnt`, `avx512-vnni`, `avx512`, `avx2`, `neon` or `scalar`.
 pub fn instruction_set() -> &'static str {
     kernels().name

@@ -69,8 +69,13 @@ impl<'a> GraphView<'a> {
     #[inline]
     pub(crate) fn neighbours(&self, node: u32) -> impl Iterator<Item = u32> + 'a {
         let count = self.count;
-        let slots = list(self.links, node as usize, self.slots);
-        slots.iter().copied().take_while(move |&neighbour| neighbour < count)
+        self.list(node).iter().copied().take_while(move |&neighbour| neighbour < count)
+    }
+
+    /// The slots for a node's neighbours on level 0; the first that holds no node ends them.
+    #[inline]
+    pub(crate) fn list(&self, node: u32) -> &'a [u32] {
+        list(self.links, node as usize, self.slots)
     }
 
     /// Where a node's list begins among the links.

@@ -101,6 +101,8 @@ impl Pool {
 #[derive(Debug, Default)]
 pub(super) struct Visited {
     marks: Vec<u8>,
+    /// Nodes of the graph that is searched; marks of larger ones may follow.
+    count: usize,
     epoch: u8,
 }
 
@@ -109,6 +111,7 @@ impl Visited {
         if self.marks.len() < count as usize {
             self.marks.resize(count as usize, 0);
         }
+        self.count = count as usize;
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
             self.marks.fill(0);
@@ -116,10 +119,27 @@ impl Visited {
         }
     }
 
+    /// Marks nodes up to the first that does not exist, and leaves those that were not marked before in
+    /// `fresh`.
+    #[inline]
+    pub(super) fn insert_all(&mut self, nodes: &[u32], fresh: &mut Vec<u32>) {
+        let (marks, epoch) = (self.marks.get_mut(..self.count).unwrap_or_default(), self.epoch);
+        // Each node is written down, and its place used again unless it is new: whether it is cannot be
+        // foreseen, and a branch would often be guessed wrongly.
+        fresh.resize(nodes.len(), 0);
+        let mut count = 0;
+        for &node in nodes {
+            let (Some(mark), Some(place)) = (marks.get_mut(node as usize), fresh.get_mut(count)) else { break };
+            *place = node;
+            count += usize::from(std::mem::replace(mark, epoch) != epoch);
+        }
+        fresh.truncate(count);
+    }
+
     /// Marks a node; returns whether it was not marked before. Nodes that don't exist count as marked.
     #[inline]
     pub(super) fn insert(&mut self, node: u32) -> bool {
-        match self.marks.get_mut(node as usize) {
+        match self.marks.get_mut(..self.count).and_then(|marks| marks.get_mut(node as usize)) {
             Some(mark) => std::mem::replace(mark, self.epoch) != self.epoch,
             None => false,
         }
@@ -179,10 +199,17 @@ mod tests {
     #[test]
     fn marks_last_one_search() {
         let mut visited = Visited::default();
-        for round in 0..600 {
+        for round in 0..300 {
             visited.start(3);
             assert!(visited.insert(1) && !visited.insert(1) && visited.insert(2), "{round}");
             assert!(!visited.insert(3) && !visited.insert(u32::MAX));
+            visited.start(2);
+            let mut fresh = vec![7; 9];
+            visited.insert_all(&[1, 0, 1, 2, 0], &mut fresh);
+            assert_eq!(fresh, [1, 0]);
+            visited.insert_all(&[0, 1], &mut fresh);
+            assert_eq!(fresh, [0; 0]);
+            assert!(!visited.insert(0) && !visited.insert(2));
         }
     }
 }

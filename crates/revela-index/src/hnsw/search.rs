@@ -131,15 +131,7 @@ impl Walk {
     /// Leaves the neighbours of a node that were not seen before among the fresh nodes.
     #[inline]
     fn gather_fresh(&mut self, graph: GraphView<'_>, node: u32) {
-        // Each neighbour is written down, and the place used again unless it is new: whether it is cannot
-        // be foreseen, and a branch would often be guessed wrongly.
-        self.fresh.resize(graph.slots as usize + 1, 0);
-        let mut count = 0;
-        for neighbour in graph.neighbours(node) {
-            self.fresh[count] = neighbour;
-            count += usize::from(self.visited.insert(neighbour));
-        }
-        self.fresh.truncate(count);
+        self.visited.insert_all(graph.list(node), &mut self.fresh);
     }
 
     /// Scores those of the fresh nodes that may be good enough; the others are no longer among them.

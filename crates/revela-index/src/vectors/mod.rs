@@ -219,7 +219,7 @@ pub(crate) fn normalise_rows(what: &str, first: u64, dim: usize, data: &mut [f32
 const LANES: usize = 16;
 
 /// Dot product in f64, in which no square of an f32 overflows.
-#[inline]
+#[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     let mut lanes = [0.0f64; LANES];
     let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
@@ -231,26 +231,28 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// Sum in f64.
+#[inline(always)]
 pub(crate) fn sum(numbers: &[f32]) -> f64 {
     let mut lanes = [0.0f64; LANES];
-    for chunk in numbers.chunks(LANES) {
+    let (chunks, rest) = numbers.as_chunks::<LANES>();
+    for chunk in chunks {
         lanes.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += f64::from(x));
     }
-    lanes.iter().sum()
+    lanes.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x)).sum::<f64>()
 }
 
 /// The smallest and the largest number; zeros for none.
-#[inline]
+#[inline(always)]
 pub(crate) fn extremes(numbers: &[f32]) -> (f32, f32) {
     let first = numbers.first().copied().unwrap_or_default();
     let (mut low, mut high) = ([first; LANES], [first; LANES]);
-    for chunk in numbers.chunks(LANES) {
-        for ((low, high), &x) in low.iter_mut().zip(&mut high).zip(chunk) {
-            *low = if x < *low { x } else { *low };
-            *high = if x > *high { x } else { *high };
-        }
+    let (chunks, rest) = numbers.as_chunks::<LANES>();
+    for chunk in chunks {
+        low = std::array::from_fn(|i| if chunk[i] < low[i] { chunk[i] } else { low[i] });
+        high = std::array::from_fn(|i| if chunk[i] > high[i] { chunk[i] } else { high[i] });
     }
-    (low.into_iter().fold(first, f32::min), high.into_iter().fold(first, f32::max))
+    let all = |lanes: [f32; LANES]| lanes.into_iter().chain(rest.iter().copied());
+    (all(low).fold(first, f32::min), all(high).fold(first, f32::max))
 }
 
 /// Appends little-endian half-precision numbers.
