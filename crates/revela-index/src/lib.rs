@@ -73,6 +73,7 @@ pub mod flat;
 pub mod fusion;
 pub mod grouping;
 mod guard;
+mod heads;
 mod hnsw;
 pub mod info;
 mod metric;

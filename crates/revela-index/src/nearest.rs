@@ -9,9 +9,12 @@ use crate::codes::{Coded, CodedQuery, CodesView};
 use crate::collection::{Collection, ShardHandle};
 use crate::error::Error;
 use crate::exact::{self, ExactScratch};
+use crate::heads::HeadQuery;
 use crate::hnsw::{GraphView, Scorer, Walk};
 use crate::row_order::RowOrderView;
 use crate::rowset::RowSet;
+use crate::shard::Shard;
+use crate::signs::Sieve;
 use crate::topk::{Scored, TopK};
 use crate::vectors::StoredRows;
 
@@ -149,7 +152,12 @@ fn search_shard(
         if ef.max(query.k) < shard.rows() as usize / FEW as usize {
             let keep = |node| keep(order.row(node));
             let keep: Option<&dyn Fn(u32) -> bool> = if all { None } else { Some(&keep) };
-            if walk((graph, order), rows, codes, query, ef, keep, scratch) {
+            let ef = ef.max(query.k);
+            let complete = match codes {
+                Some(codes) => walk_codes(shard.shard(), (graph, codes, rows), query, (ef, keep), scratch),
+                None => walk_rows(shard.shard(), (graph, rows), query, (ef, keep), scratch),
+            };
+            if complete {
                 return;
             }
             scratch.in_shard.reset(query.k);
@@ -167,42 +175,48 @@ fn search_shard(
     }
 }
 
-/// Whether the graph could answer.
-fn walk(
-    (graph, order): (GraphView<'_>, RowOrderView<'_>),
-    rows: StoredRows<'_>,
-    codes: Option<CodesView<'_>>,
+/// What a walk keeps: so many candidates, and of all nodes those for which this is true.
+type Wanted<'a> = (usize, Option<&'a dyn Fn(u32) -> bool>);
+
+/// Walks by the codes. Whether the graph could answer.
+fn walk_codes(
+    shard: &Shard,
+    (graph, codes, rows): (GraphView<'_>, CodesView<'_>, StoredRows<'_>),
     query: &NearestQuery<'_>,
-    ef: usize,
-    keep: Option<&dyn Fn(u32) -> bool>,
+    wanted: Wanted<'_>,
     scratch: &mut Scratch,
 ) -> bool {
-    let ef = ef.max(query.k);
-    let budget = graph.count as usize / WALK_SHARE;
-    let Scratch { coded, walk, raw, rows: given, .. } = scratch;
-    let complete = match codes {
-        Some(codes) => search_graph(walk, graph, &mut Coded { codes, query: coded, raw }, ef, budget, keep),
-        None => search_graph(walk, graph, &mut Full { rows, order, query: query.vector, given }, ef, budget, keep),
-    };
-    if !complete {
+    let Scratch { coded, walk, raw, exact, in_shard, .. } = scratch;
+    let coded = &*coded;
+    if !search_graph(walk, graph, &mut Coded { codes, query: coded, raw }, wanted) {
         return false;
     }
-    let Scratch { coded, walk, exact, in_shard, .. } = scratch;
-    match codes {
-        None => {
-            // A damaged order may lead to rows that do not exist.
-            let found = walk.found().filter(|&(_, score)| score > f32::NEG_INFINITY);
-            found.take(query.k).for_each(|(node, score)| in_shard.push(score, order.row(node)));
-        }
-        Some(codes) => {
-            // Those that the codes cannot tell from the k best are compared in full.
-            let last = walk.found().nth(query.k.saturating_sub(1));
-            let least = last.map_or(f32::NEG_INFINITY, |(node, score)| score - codes.doubt(coded, node));
-            let most = |(node, score)| Scored { score: score + codes.doubt(coded, node), id: order.row(node) };
-            let candidates = walk.found().map(most).filter(|candidate| candidate.score >= least);
-            exact::decide(rows, query.vector, candidates, exact, in_shard);
-        }
+    let order = shard.order();
+    // Those that the codes cannot tell from the k best are compared in full.
+    let last = walk.found().nth(query.k.saturating_sub(1));
+    let least = last.map_or(f32::NEG_INFINITY, |(node, score)| score - codes.doubt(coded, node));
+    let most = |(node, score)| Scored { score: score + codes.doubt(coded, node), id: order.row(node) };
+    let candidates = walk.found().map(most).filter(|candidate| candidate.score >= least);
+    exact::decide(rows, query.vector, candidates, exact, in_shard);
+    true
+}
+
+/// Walks by the full vectors. Whether the graph could answer.
+fn walk_rows(
+    shard: &Shard,
+    (graph, rows): (GraphView<'_>, StoredRows<'_>),
+    query: &NearestQuery<'_>,
+    wanted: Wanted<'_>,
+    scratch: &mut Scratch,
+) -> bool {
+    let Scratch { walk, rows: given, in_shard, .. } = scratch;
+    let (order, head) = (shard.order(), shard.heads().and_then(|heads| heads.query(query.vector)));
+    if !search_graph(walk, graph, &mut Full { rows, order, query: query.vector, head, given }, wanted) {
+        return false;
     }
+    // A damaged order may lead to rows that do not exist.
+    let found = walk.found().filter(|&(_, score)| score > f32::NEG_INFINITY);
+    found.take(query.k).for_each(|(node, score)| in_shard.push(score, order.row(node)));
     true
 }
 
@@ -210,12 +224,13 @@ fn search_graph(
     walk: &mut Walk,
     graph: GraphView<'_>,
     scorer: &mut impl Scorer,
-    ef: usize,
-    budget: usize,
-    keep: Option<&dyn Fn(u32) -> bool>,
+    (ef, keep): Wanted<'_>,
 ) -> bool {
     match keep {
-        Some(keep) => walk.search_filtered(graph, scorer, ef, budget, keep),
+        Some(keep) => {
+            let budget = graph.count as usize / WALK_SHARE;
+            walk.search_filtered(graph, scorer, ef, budget, keep)
+        }
         None => {
             walk.search(graph, scorer, ef);
             true
@@ -228,11 +243,19 @@ struct Full<'a> {
     rows: StoredRows<'a>,
     order: RowOrderView<'a>,
     query: &'a [f32],
+    head: Option<HeadQuery<'a>>,
     /// The rows of the nodes that are compared.
     given: &'a mut Vec<u32>,
 }
 
 impl Scorer for Full<'_> {
+    #[inline]
+    fn sift(&mut self, _sieve: &mut Sieve, nodes: &mut Vec<u32>, least: f32) {
+        if let Some(head) = &self.head {
+            head.sift(nodes, least, |node| self.order.row(node));
+        }
+    }
+
     #[inline]
     fn scores(&mut self, nodes: &[u32], out: &mut [f32]) {
         self.given.clear();

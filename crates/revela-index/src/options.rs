@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::codes::{Codes, MOST_DIMENSIONS};
 use crate::error::Error;
+use crate::heads;
 use crate::hnsw::{self, GraphOptions};
+use crate::metric::Metric;
 use crate::row_order::RowOrder;
 use crate::shard::ShardVectors;
 use crate::signs::Signs;
@@ -65,10 +67,11 @@ impl VectorOptions {
         self.graph.check()
     }
 
-    /// Makes everything that a shard of these rows needs.
+    /// Makes everything that a shard of these rows needs, which are already as the metric wants them.
     pub(crate) fn prepare<'a>(
         &self,
         rows: Rows<'a>,
+        metric: Metric,
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<ShardVectors<'a>, Error> {
@@ -77,22 +80,32 @@ impl VectorOptions {
             Structure::Flat => false,
             Structure::Graph => true,
         };
-        let mut vectors = ShardVectors { rows, dtype: self.dtype, codes: None, signs: None, graph: None, order: None };
-        if with_graph || self.coding == Coding::Int8 {
-            let mut codes = Codes::of(rows);
-            if with_graph {
-                let order = RowOrder::local(codes.view(), interrupt)?;
-                codes = codes.arranged(&order);
-                let places = order.inverse();
-                vectors.graph = Some(hnsw::build(codes.view(), &places, self.graph, progress, interrupt)?);
-                // Signs save walks comparisons; a scan needs none.
-                if self.coding == Coding::Int8 {
-                    vectors.signs = Signs::of(rows).map(|signs| signs.arranged(&order));
-                }
-                vectors.order = Some(order);
+        let mut vectors = ShardVectors::plain(rows, self.dtype);
+        let mut codes = match (with_graph, self.coding) {
+            (false, Coding::None) => return Ok(vectors),
+            (true, _) | (false, Coding::Int8) => Codes::of(rows),
+        };
+        if with_graph {
+            let order = RowOrder::local(codes.view(), interrupt)?;
+            codes = codes.arranged(&order);
+            let places = order.inverse();
+            vectors.graph = Some(hnsw::build(codes.view(), &places, self.graph, progress, interrupt)?);
+            // Signs and beginnings save walks comparisons; a scan needs none.
+            match self.coding {
+                Coding::Int8 => vectors.signs = Signs::of(rows).map(|signs| signs.arranged(&order)),
+                Coding::None => vectors.head_error = self.head_error(rows, metric),
             }
-            vectors.codes = Some(codes).filter(|_| self.coding == Coding::Int8);
+            vectors.order = Some(order);
         }
+        vectors.codes = Some(codes).filter(|_| self.coding == Coding::Int8);
         Ok(vectors)
+    }
+
+    /// Beginnings are made for rows of length 1 that are stored as they are.
+    fn head_error(&self, rows: Rows<'_>, metric: Metric) -> Option<f32> {
+        match (metric, self.dtype) {
+            (Metric::Cosine, Dtype::F32) => heads::usual_error(rows),
+            _ => None,
+        }
     }
 }

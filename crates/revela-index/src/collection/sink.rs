@@ -310,8 +310,9 @@ impl OpenShard {
     fn close(self, dir: &Path, manifest: &Manifest, watch: Watch<'_>) -> Result<ShardEntry, Error> {
         let settings = &manifest.settings;
         let options = settings.build.vectors;
-        let vectors =
-            self.vectors.as_ref().map(|rows| options.prepare(rows.view(), watch.progress, watch.interrupt));
+        let metric = settings.vectors.as_ref().map_or(Metric::Cosine, |space| space.metric);
+        let rows = self.vectors.as_ref().map(Vectors::view);
+        let vectors = rows.map(|rows| options.prepare(rows, metric, watch.progress, watch.interrupt));
         let texts = match self.texts {
             None => None,
             Some(texts) => {
@@ -320,7 +321,7 @@ impl OpenShard {
             }
         };
         let input = ShardInput {
-            metric: settings.vectors.as_ref().map_or(Metric::Cosine, |space| space.metric),
+            metric,
             vectors: vectors.transpose()?,
             ids: &self.ids,
             payloads: Some(&self.payloads),

@@ -22,7 +22,8 @@
 //! | 56 | 8 | length of the file |
 //! | 64 | 64 | encoder fingerprint, zeros where there is none |
 //! | 128 | 4 | length of the longest vector as f32, 0 without codes |
-//! | 132 | 60 | zeros |
+//! | 132 | 4 | usual error of estimates by the beginnings of vectors as f32, 0 where none are made |
+//! | 136 | 56 | zeros |
 //!
 //! Then the section table, 96 bytes each: kind (4), zeros (4), offset (8), length (8), BLAKE3 of the
 //! section (64), zeros (8). Then the BLAKE3 of all of that (64). Checksums are hexadecimal digits. Sections
@@ -45,6 +46,8 @@ const MAGIC: &[u8; 8] = b"RVLSHARD";
 const FIXED: usize = 192;
 /// Where the length of the longest vector stands.
 const LONGEST: usize = 128;
+/// Where the usual error of beginnings stands.
+const HEAD_ERROR: usize = 132;
 const ENTRY: usize = 96;
 /// Hexadecimal digits of a checksum.
 const DIGEST: usize = 64;
@@ -82,6 +85,8 @@ pub(crate) struct Header {
     pub(crate) dtype: Dtype,
     /// The length of the longest vector, where there are codes.
     pub(crate) coded: Option<f32>,
+    /// See [`crate::heads`]; where walks read full vectors whose beginnings tell something.
+    pub(crate) head_error: Option<f32>,
     pub(crate) dim: u32,
     pub(crate) count: u32,
     pub(crate) seed: u64,
@@ -170,6 +175,7 @@ impl Layout {
         out.extend_from_slice(header.encoder.map(|c| c.to_string()).unwrap_or_default().as_bytes());
         out.resize(LONGEST, 0);
         out.extend_from_slice(&header.coded.unwrap_or_default().to_le_bytes());
+        out.extend_from_slice(&header.head_error.unwrap_or_default().to_le_bytes());
         out.resize(FIXED, 0);
         for entry in &self.entries {
             out.extend_from_slice(&(entry.section as u32).to_le_bytes());
@@ -265,6 +271,7 @@ fn decode_header(fixed: &[u8]) -> Result<Header, LayoutError> {
         1 if longest.is_finite() && longest >= 0.0 => Some(longest),
         _ => return damaged("its codes have an unknown type"),
     };
+    let head_error = f32::from_bits(u32_at(fixed, HEAD_ERROR));
     let encoder = &fixed[64..128];
     let has_encoder = encoder.iter().any(|&byte| byte != 0);
     let header = Header {
@@ -272,6 +279,7 @@ fn decode_header(fixed: &[u8]) -> Result<Header, LayoutError> {
         metric,
         dtype,
         coded,
+        head_error: Some(head_error).filter(|error| error.is_finite() && *error > 0.0),
         dim: u32_at(fixed, 16),
         count: u32_at(fixed, 20),
         seed: u64_at(fixed, 48),

@@ -9,6 +9,7 @@ use revela_base::file::FileError;
 use super::format::{FORMAT, Header, Kind, Layout, LayoutError, VERSION};
 use super::section::Section;
 use crate::codes::{self, CodesView};
+use crate::heads::Heads;
 use crate::hnsw::GraphView;
 use crate::mmap::MappedFile;
 use crate::payload::Payload;
@@ -158,6 +159,14 @@ impl Shard {
 
     fn has_order(&self) -> bool {
         self.layout.range(Section::RowOrder).is_some()
+    }
+
+    /// The beginnings of the vectors, where walks look at them first.
+    pub(crate) fn heads(&self) -> Option<Heads<'_>> {
+        match self.rows()? {
+            StoredRows::F32(rows) => self.layout.header.head_error.map(|error| Heads::new(rows, error)),
+            StoredRows::F16 { .. } => None,
+        }
     }
 
     /// The graph, where there is one.

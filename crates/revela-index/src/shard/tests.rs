@@ -62,7 +62,7 @@ fn write(ids: &[String], dim: usize, kind: Kind) -> Written {
     options.dtype.round("x", 0, dim, &mut data).unwrap();
     let vectors = Vectors::new("x", dim, data).unwrap();
     let encoder = Some(Checksum::of(b"encoder"));
-    let prepared = options.prepare(vectors.view(), &Silent, &Interrupt::new()).unwrap();
+    let prepared = options.prepare(vectors.view(), Metric::Dot, &Silent, &Interrupt::new()).unwrap();
     let mut payloads = PayloadColumn::default();
     for row in 0..ids.len() {
         let payload = serde_json::json!({"row": row, "odd": row % 2 == 1});
@@ -176,7 +176,7 @@ fn impossible_inputs_are_refused() {
     let vectors = Vectors::new("x", 2, vec![1.0; 4]).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x");
-    let prepare = |vectors| options(Kind::Plain).prepare(vectors, &Silent, &Interrupt::new()).ok();
+    let prepare = |vectors| options(Kind::Plain).prepare(vectors, Metric::Dot, &Silent, &Interrupt::new()).ok();
     let vectors = prepare(vectors.view());
     let mut input =
         ShardInput { metric: Metric::Dot, vectors, ids: &[], payloads: None, seed: 0, encoder: None };

@@ -37,12 +37,19 @@ pub(crate) struct ShardVectors<'a> {
     pub(crate) codes: Option<Codes>,
     /// Only beside codes.
     pub(crate) signs: Option<Signs>,
+    /// Only where walks compare them in full.
+    pub(crate) head_error: Option<f32>,
     pub(crate) graph: Option<Graph>,
     /// Where there is one, codes, signs and the graph are in it.
     pub(crate) order: Option<RowOrder>,
 }
 
-impl ShardVectors<'_> {
+impl<'a> ShardVectors<'a> {
+    /// Vectors with nothing beside them.
+    pub(crate) fn plain(rows: Rows<'a>, dtype: Dtype) -> Self {
+        Self { rows, dtype, codes: None, signs: None, head_error: None, graph: None, order: None }
+    }
+
     fn sections<'s>(&'s self, full: &'s [u8]) -> Vec<(Section, &'s [u8])> {
         let mut sections = vec![(Section::Vectors, full)];
         if let Some(codes) = &self.codes {
@@ -105,6 +112,7 @@ impl ShardInput<'_> {
             metric: self.metric,
             dtype: vectors.map_or(Dtype::F32, |vectors| vectors.dtype),
             coded: vectors.and_then(|vectors| vectors.codes.as_ref()).map(|codes| codes.longest),
+            head_error: vectors.and_then(|vectors| vectors.head_error),
             dim: vectors.map_or(0, |vectors| vectors.rows.dim() as u32),
             count,
             seed: self.seed,
