@@ -194,6 +194,12 @@ impl<'a> CodesView<'a> {
         dot as f32 * self.scale(a) * self.scale(b)
     }
 
+    /// Asks for a row to be brought near.
+    pub(crate) fn fetch(&self, row: u32) {
+        prefetch(self.scales, row as usize, 1);
+        prefetch(self.data, row as usize * self.stride, self.stride);
+    }
+
     pub(crate) fn longest(&self) -> f32 {
         self.longest
     }

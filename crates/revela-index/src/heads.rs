@@ -32,7 +32,7 @@ const CAUTION: f32 = 1.75;
 const MEASURED: (usize, usize) = (256, 32);
 
 /// Rows between the one that is being judged and the one that is being fetched.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
 
 /// Numbers of a beginning.
 fn length(dim: usize) -> usize {

@@ -82,14 +82,15 @@ impl GraphOptions {
 }
 
 /// Points are row numbers; their distance is looked up among the codes, so that no vector is copied.
-struct RowDistance<'a> {
-    codes: CodesView<'a>,
+#[derive(Clone, Copy)]
+pub(super) struct RowDistance<'a> {
+    pub(super) codes: CodesView<'a>,
     /// At least any dot product, so that distances are not negative.
     largest: f32,
 }
 
 impl RowDistance<'_> {
-    fn between(&self, a: u32, b: u32) -> f32 {
+    pub(super) fn between(&self, a: u32, b: u32) -> f32 {
         (self.largest - self.codes.dot(a, b)).max(0.0)
     }
 }
@@ -129,11 +130,10 @@ pub(crate) fn build(
     }
     let distance = RowDistance { codes, largest: codes.longest() * codes.longest() };
     // hnsw_rs ends a thread where it finds its own state impossible; that must not end the caller's.
-    let inserted = catch_unwind(AssertUnwindSafe(|| insert(distance, sequence, options, progress, interrupt)));
+    let inserted =
+        catch_unwind(AssertUnwindSafe(|| insert(distance, sequence, options, progress, interrupt)));
     let inserted = inserted.unwrap_or_else(|_| Err(Error::Graph("inserting a vector failed".to_owned())))?;
-    let largest = codes.longest() * codes.longest();
-    let between = |a, b| RowDistance { codes, largest }.between(a, b);
-    refine::refine(inserted, codes, &between, options, interrupt)
+    refine::refine(inserted, distance, options, interrupt)
 }
 
 fn insert(

@@ -129,7 +129,9 @@ impl Visited {
         fresh.resize(nodes.len(), 0);
         let mut count = 0;
         for &node in nodes {
-            let (Some(mark), Some(place)) = (marks.get_mut(node as usize), fresh.get_mut(count)) else { break };
+            let (Some(mark), Some(place)) = (marks.get_mut(node as usize), fresh.get_mut(count)) else {
+                break;
+            };
             *place = node;
             count += usize::from(std::mem::replace(mark, epoch) != epoch);
         }

@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 use revela_base::interrupt::Interrupt;
 
-use super::build::{GraphOptions, Inserted};
+use super::build::{GraphOptions, Inserted, RowDistance};
 use super::graph::{Graph, NONE, UpperNode};
 use super::search::Walk;
 use crate::codes::{Coded, CodedQuery, CodesView};
@@ -18,23 +18,19 @@ use crate::error::Error;
 /// A candidate is skipped when a chosen neighbour is nearer to it than the node by this factor.
 const ALPHA: f32 = 1.2;
 
-/// Distance of two nodes.
-type Between<'a> = &'a (dyn Fn(u32, u32) -> f32 + Sync);
-
 /// Neighbours of each node of one level.
 type Lists = Vec<Vec<u32>>;
 
 /// Improves what hnsw_rs has found.
 pub(super) fn refine(
     inserted: Inserted,
-    codes: CodesView<'_>,
-    between: Between<'_>,
+    distance: RowDistance<'_>,
     options: GraphOptions,
     interrupt: &Interrupt,
 ) -> Result<Graph, Error> {
     let slots = options.slots() as usize;
     let levels = inserted.lists.iter().map(Vec::len).max().unwrap_or(1) - 1;
-    let upper = Upper::new(&inserted, levels, between, options.m as usize);
+    let upper = Upper::new(&inserted, levels, distance, options.m as usize);
     let mut graph = Graph {
         slots: options.slots(),
         upper_slots: options.m,
@@ -50,18 +46,18 @@ pub(super) fn refine(
     drop(inserted);
     interrupt.check()?;
     add_reverse(&mut lists);
-    lists = choose_all(lists, between, slots);
+    lists = choose_all(lists, distance, slots);
     fill_back(&mut lists, slots);
-    reach_all(&mut lists, entry, between, slots);
+    reach_all(&mut lists, entry, distance, slots);
     graph.links = flatten(&lists, slots);
     interrupt.check()?;
-    search_all(&mut lists, &graph, codes);
+    search_all(&mut lists, &graph, distance.codes);
     interrupt.check()?;
-    lists = choose_all(lists, between, slots);
+    lists = choose_all(lists, distance, slots);
     add_reverse(&mut lists);
-    lists = choose_all(lists, between, slots);
+    lists = choose_all(lists, distance, slots);
     fill_back(&mut lists, slots);
-    reach_all(&mut lists, entry, between, slots);
+    reach_all(&mut lists, entry, distance, slots);
     graph.links = flatten(&lists, slots);
     Ok(graph)
 }
@@ -103,21 +99,23 @@ fn add_reverse(lists: &mut Lists) {
     });
 }
 
-fn choose_all(candidates: Lists, between: Between<'_>, slots: usize) -> Lists {
-    let choose = |(node, candidates): (usize, Vec<u32>)| choose(node as u32, &candidates, between, slots);
+fn choose_all(candidates: Lists, distance: RowDistance<'_>, slots: usize) -> Lists {
+    let choose = |(node, candidates): (usize, Vec<u32>)| choose(node as u32, &candidates, distance, slots);
     candidates.into_par_iter().enumerate().map(choose).collect()
 }
 
 /// The neighbours that a node keeps, nearest first.
-fn choose(node: u32, candidates: &[u32], between: Between<'_>, slots: usize) -> Vec<u32> {
-    let mut ranked: Vec<(f32, u32)> = candidates.iter().map(|&to| (between(node, to), to)).collect();
+fn choose(node: u32, candidates: &[u32], distance: RowDistance<'_>, slots: usize) -> Vec<u32> {
+    candidates.iter().for_each(|&to| distance.codes.fetch(to));
+    let rank = |&to: &u32| (distance.between(node, to), to);
+    let mut ranked: Vec<(f32, u32)> = candidates.iter().map(rank).collect();
     ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let mut chosen: Vec<u32> = Vec::with_capacity(slots);
-    for (distance, candidate) in ranked {
+    for (away, candidate) in ranked {
         if chosen.len() == slots {
             break;
         }
-        if chosen.iter().all(|&other| ALPHA * between(candidate, other) > distance) {
+        if chosen.iter().all(|&other| ALPHA * distance.between(candidate, other) > away) {
             chosen.push(candidate);
         }
     }
@@ -137,7 +135,7 @@ fn fill_back(lists: &mut Lists, slots: usize) {
 }
 
 /// Links nodes that no walk from the entry point reaches from the nearest node that has room.
-fn reach_all(lists: &mut Lists, entry: u32, between: Between<'_>, slots: usize) {
+fn reach_all(lists: &mut Lists, entry: u32, distance: RowDistance<'_>, slots: usize) {
     let mut reached = vec![false; lists.len()];
     walk_from(lists, entry, &mut reached);
     // Anywhere with room, for a node all of whose neighbours are unreached or full.
@@ -148,7 +146,8 @@ fn reach_all(lists: &mut Lists, entry: u32, between: Between<'_>, slots: usize) 
         }
         let has_room = |&&from: &&u32| reached[from as usize] && lists[from as usize].len() < slots;
         let near = lists[node as usize].iter().filter(has_room);
-        let nearest = near.min_by(|&&a, &&b| between(node, a).total_cmp(&between(node, b))).copied();
+        let nearest =
+            near.min_by(|&&a, &&b| distance.between(node, a).total_cmp(&distance.between(node, b))).copied();
         let from = nearest.or_else(|| {
             (anywhere..lists.len()).find(|&from| reached[from] && lists[from].len() < slots).map(|from| {
                 anywhere = from;
@@ -190,7 +189,7 @@ struct Upper {
 }
 
 impl Upper {
-    fn new(inserted: &Inserted, levels: usize, between: Between<'_>, slots: usize) -> Self {
+    fn new(inserted: &Inserted, levels: usize, distance: RowDistance<'_>, slots: usize) -> Self {
         let mut upper = Self { nodes: Vec::new(), links: Vec::new() };
         let mut lists = 0u32;
         for (node, of_node) in (0u32..).zip(&inserted.lists).filter(|(_, of_node)| of_node.len() > 1) {
@@ -201,7 +200,7 @@ impl Upper {
         for level in 1..=levels {
             let mut candidates = level_lists(inserted, level);
             add_reverse(&mut candidates);
-            let mut chosen = choose_all(candidates, between, slots);
+            let mut chosen = choose_all(candidates, distance, slots);
             fill_back(&mut chosen, slots);
             upper.put(level, &chosen, slots);
         }

@@ -36,6 +36,7 @@ fn options(kind: Kind) -> VectorOptions {
         Kind::Half => (Dtype::F16, Coding::None, Structure::Flat),
         Kind::Coded => (Dtype::F32, Coding::Int8, Structure::Flat),
         Kind::Graph => (Dtype::F16, Coding::Int8, Structure::Graph),
+        Kind::FullGraph => (Dtype::F32, Coding::None, Structure::Graph),
     };
     VectorOptions { dtype, coding, structure, graph }
 }
@@ -46,30 +47,43 @@ enum Kind {
     Half,
     Coded,
     Graph,
+    FullGraph,
 }
 
-/// Graphs have vectors long enough for signs.
+impl Kind {
+    fn has_graph(self) -> bool {
+        matches!(self, Self::Graph | Self::FullGraph)
+    }
+}
+
+/// Graphs have vectors long enough for signs, or for their beginnings to be looked at first.
 fn dim_of(kind: Kind, dim: usize) -> usize {
-    if kind == Kind::Graph { dim + 64 } else { dim }
+    match kind {
+        Kind::Plain | Kind::Half | Kind::Coded => dim,
+        Kind::Graph => dim + 64,
+        Kind::FullGraph => dim + 192,
+    }
 }
 
-const KINDS: [Kind; 4] = [Kind::Plain, Kind::Half, Kind::Coded, Kind::Graph];
+const KINDS: [Kind; 5] = [Kind::Plain, Kind::Half, Kind::Coded, Kind::Graph, Kind::FullGraph];
 
 fn write(ids: &[String], dim: usize, kind: Kind) -> Written {
     let dir = tempfile::tempdir().unwrap();
     let mut data: Vec<f32> = (0..ids.len() * dim).map(|i| (i as f32).sin()).collect();
     let options = options(kind);
+    let metric = if kind == Kind::FullGraph { Metric::Cosine } else { Metric::Dot };
+    metric.prepare("x", 0, dim, &mut data).unwrap();
     options.dtype.round("x", 0, dim, &mut data).unwrap();
     let vectors = Vectors::new("x", dim, data).unwrap();
     let encoder = Some(Checksum::of(b"encoder"));
-    let prepared = options.prepare(vectors.view(), Metric::Dot, &Silent, &Interrupt::new()).unwrap();
+    let prepared = options.prepare(vectors.view(), metric, &Silent, &Interrupt::new()).unwrap();
     let mut payloads = PayloadColumn::default();
     for row in 0..ids.len() {
         let payload = serde_json::json!({"row": row, "odd": row % 2 == 1});
         payloads.push(payload.as_object().filter(|_| !row.is_multiple_of(3))).unwrap();
     }
     let payloads = Some(&payloads).filter(|_| kind != Kind::Plain);
-    let input = ShardInput { metric: Metric::Dot, vectors: Some(prepared), ids, payloads, seed: 9, encoder };
+    let input = ShardInput { metric, vectors: Some(prepared), ids, payloads, seed: 9, encoder };
     let identity = input.write(&dir.path().join("x.shard")).unwrap();
     Written { dir, vectors, identity }
 }
@@ -99,6 +113,12 @@ fn search_everything(shard: &Shard) {
     coded.fill(&query);
     let (mut scratch, mut top, mut walk) = (ExactScratch::default(), TopK::new(3), Walk::default());
     exact::compare(rows, &query, 0..shard.len().min(100), &mut scratch, &mut top);
+    let unit = vec![1.0 / (rows.dim() as f32).sqrt(); rows.dim()];
+    if let Some(head) = shard.heads().and_then(|heads| heads.query(&unit)) {
+        let mut places: Vec<u32> = (0..shard.len().min(100)).collect();
+        head.sift(&mut places, 0.1, |place| shard.order().row(place));
+        assert!(places.iter().all(|&place| place < shard.len()));
+    }
     if let Some(codes) = shard.codes() {
         exact::scan(rows, (codes, shard.order()), (&query, &coded), &|_| true, &mut scratch, &mut top);
         if let Some(graph) = shard.graph() {
@@ -126,7 +146,10 @@ fn round_trips(kind: Kind) {
         assert_eq!(shard.rows().unwrap().get(row as u32).unwrap(), vector, "{kind:?}");
     }
     assert_eq!(shard.codes().is_some(), matches!(kind, Kind::Coded | Kind::Graph));
-    assert_eq!(shard.graph().is_some(), kind == Kind::Graph);
+    assert_eq!(shard.graph().is_some(), kind.has_graph());
+    assert_eq!(shard.heads().is_some(), kind == Kind::FullGraph);
+    let moved = (0..700).any(|place| shard.order().row(place) != place);
+    assert_eq!(moved, kind.has_graph());
     assert_eq!(shard.identity(), written.identity);
     for (row, id) in ids.iter().enumerate() {
         assert_eq!(shard.id(row as u32).unwrap(), id);
@@ -176,7 +199,8 @@ fn impossible_inputs_are_refused() {
     let vectors = Vectors::new("x", 2, vec![1.0; 4]).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x");
-    let prepare = |vectors| options(Kind::Plain).prepare(vectors, Metric::Dot, &Silent, &Interrupt::new()).ok();
+    let prepare =
+        |vectors| options(Kind::Plain).prepare(vectors, Metric::Dot, &Silent, &Interrupt::new()).ok();
     let vectors = prepare(vectors.view());
     let mut input =
         ShardInput { metric: Metric::Dot, vectors, ids: &[], payloads: None, seed: 0, encoder: None };
@@ -235,7 +259,7 @@ proptest! {
         cut in prop_oneof![4 => Just(0usize), 1 => 0usize..64],
         kind in proptest::sample::select(KINDS.to_vec()),
     ) {
-        static WHOLE: LazyLock<[Vec<u8>; 4]> =
+        static WHOLE: LazyLock<[Vec<u8>; 5]> =
             LazyLock::new(|| KINDS.map(|kind| fs::read(write(&names(40), dim_of(kind, 3), kind).path()).unwrap()));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");

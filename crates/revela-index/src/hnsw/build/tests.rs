@@ -131,7 +131,10 @@ fn tiny_graphs_and_bad_options() {
     }
     let interrupt = Interrupt::new();
     interrupt.request();
-    assert!(matches!(build(codes.view(), &sequence(codes.view()), SERIAL, &Silent, &interrupt), Err(Error::Interrupted(_))));
+    assert!(matches!(
+        build(codes.view(), &sequence(codes.view()), SERIAL, &Silent, &interrupt),
+        Err(Error::Interrupted(_))
+    ));
     let none = Codes::of(Vectors::empty(3).unwrap().view());
     assert!(build(none.view(), &[], SERIAL, &Silent, &Interrupt::new()).is_err());
 }
