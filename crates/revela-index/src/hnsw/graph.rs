@@ -2,8 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Fills the slots of a list that are not used; no node has this number.
-pub(crate) const NONE: u32 = u32::MAX;
+use super::links::{Links, pack};
 
 /// A node that is on more than the lowest level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -44,12 +43,17 @@ pub(crate) struct GraphView<'a> {
     pub(crate) upper_slots: u32,
     pub(crate) levels: u32,
     pub(crate) entry: u32,
-    pub(crate) links: &'a [u32],
+    pub(crate) links: Links<'a>,
     pub(crate) upper_nodes: &'a [UpperNode],
     pub(crate) upper_links: &'a [u32],
 }
 
 impl Graph {
+    /// The lists of level 0 as a file holds them.
+    pub(crate) fn link_bytes(&self) -> Vec<u8> {
+        pack(&self.links, self.view().count)
+    }
+
     pub(crate) fn view(&self) -> GraphView<'_> {
         GraphView {
             count: (self.links.len() / self.slots as usize) as u32,
@@ -57,7 +61,7 @@ impl Graph {
             upper_slots: self.upper_slots,
             levels: self.levels,
             entry: self.entry,
-            links: &self.links,
+            links: Links::Wide(&self.links),
             upper_nodes: &self.upper_nodes,
             upper_links: &self.upper_links,
         }
@@ -69,19 +73,13 @@ impl<'a> GraphView<'a> {
     #[inline]
     pub(crate) fn neighbours(&self, node: u32) -> impl Iterator<Item = u32> + 'a {
         let count = self.count;
-        self.list(node).iter().copied().take_while(move |&neighbour| neighbour < count)
+        self.list(node).iter().take_while(move |&neighbour| neighbour < count)
     }
 
     /// The slots for a node's neighbours on level 0; the first that holds no node ends them.
     #[inline]
-    pub(crate) fn list(&self, node: u32) -> &'a [u32] {
-        list(self.links, node as usize, self.slots)
-    }
-
-    /// Where a node's list begins among the links.
-    #[inline]
-    pub(crate) fn list_start(&self, node: u32) -> usize {
-        node as usize * self.slots as usize
+    pub(super) fn list(&self, node: u32) -> Links<'a> {
+        self.links.list(node, self.slots)
     }
 
     /// The neighbours of an upper node on a level above 0, as places.
@@ -90,8 +88,9 @@ impl<'a> GraphView<'a> {
             self.upper_nodes.get(place as usize).map_or(usize::MAX, |upper| upper.first_list as usize);
         let number = first.saturating_add(level.saturating_sub(1) as usize);
         let count = self.upper_nodes.len();
-        let slots = list(self.upper_links, number, self.upper_slots);
-        slots.iter().copied().take_while(move |&place| (place as usize) < count)
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let slots = Links::Wide(self.upper_links).list(number, self.upper_slots);
+        slots.iter().take_while(move |&place| (place as usize) < count)
     }
 
     /// The node at a place among the upper nodes, if it is one.
@@ -121,25 +120,16 @@ impl<'a> GraphView<'a> {
         {
             return Err("its upper nodes lead outside of the graph".to_owned());
         }
-        check_lists("level 0", self.links, self.slots, self.count as usize)?;
-        check_lists("the upper levels", self.upper_links, self.upper_slots, self.upper_nodes.len())
+        check_lists("level 0", self.links, self.slots, self.count)?;
+        let upper = Links::Wide(self.upper_links);
+        check_lists("the upper levels", upper, self.upper_slots, self.upper_nodes.len() as u32)
     }
 }
 
-/// The slots of a list, or none where there is no such list.
-#[inline]
-fn list(links: &[u32], number: usize, slots: u32) -> &[u32] {
-    let start = number.saturating_mul(slots as usize);
-    links.get(start..start.saturating_add(slots as usize)).unwrap_or_default()
-}
-
-fn check_lists(which: &str, links: &[u32], slots: u32, count: usize) -> Result<(), String> {
-    for list in links.chunks(slots.max(1) as usize) {
-        let used = list.iter().position(|&to| to == NONE).unwrap_or(list.len());
-        let (used, rest) = list.split_at(used);
-        if used.iter().any(|&to| to as usize >= count) || rest.iter().any(|&to| to != NONE) {
-            return Err(format!("a list of {which} leads outside of the graph"));
-        }
+fn check_lists(which: &str, links: Links<'_>, slots: u32, count: u32) -> Result<(), String> {
+    let lists = links.len() / slots.max(1) as usize;
+    match (0..lists as u32).all(|number| links.list(number, slots).is_list(count)) {
+        true => Ok(()),
+        false => Err(format!("a list of {which} leads outside of the graph")),
     }
-    Ok(())
 }

@@ -7,6 +7,7 @@
 
 mod build;
 mod graph;
+mod links;
 mod pool;
 mod refine;
 mod search;
@@ -14,6 +15,7 @@ mod search;
 pub(crate) use build::build;
 pub use build::{GraphOptions, InsertOrder};
 pub(crate) use graph::{Graph, GraphView};
+pub(crate) use links::Links;
 pub(crate) use pool::MOST_NODES;
 pub(crate) use search::{Scorer, Walk};
 

@@ -122,13 +122,13 @@ impl Visited {
     /// Marks nodes up to the first that does not exist, and leaves those that were not marked before in
     /// `fresh`.
     #[inline]
-    pub(super) fn insert_all(&mut self, nodes: &[u32], fresh: &mut Vec<u32>) {
+    pub(super) fn insert_all(&mut self, nodes: impl ExactSizeIterator<Item = u32>, fresh: &mut Vec<u32>) {
         let (marks, epoch) = (self.marks.get_mut(..self.count).unwrap_or_default(), self.epoch);
         // Each node is written down, and its place used again unless it is new: whether it is cannot be
         // foreseen, and a branch would often be guessed wrongly.
         fresh.resize(nodes.len(), 0);
         let mut count = 0;
-        for &node in nodes {
+        for node in nodes {
             let (Some(mark), Some(place)) = (marks.get_mut(node as usize), fresh.get_mut(count)) else {
                 break;
             };
@@ -207,9 +207,9 @@ mod tests {
             assert!(!visited.insert(3) && !visited.insert(u32::MAX));
             visited.start(2);
             let mut fresh = vec![7; 9];
-            visited.insert_all(&[1, 0, 1, 2, 0], &mut fresh);
+            visited.insert_all([1, 0, 1, 2, 0].into_iter(), &mut fresh);
             assert_eq!(fresh, [1, 0]);
-            visited.insert_all(&[0, 1], &mut fresh);
+            visited.insert_all([0, 1].into_iter(), &mut fresh);
             assert_eq!(fresh, [0; 0]);
             assert!(!visited.insert(0) && !visited.insert(2));
         }

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use revela_base::interrupt::Interrupt;
 
 use super::build::{GraphOptions, Inserted, RowDistance};
-use super::graph::{Graph, NONE, UpperNode};
+use super::graph::{Graph, UpperNode};
+use super::links::NONE;
 use super::search::Walk;
 use crate::codes::{Coded, CodedQuery, CodesView};
 use crate::error::Error;

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::graph::GraphView;
+use super::links::{Links, unpack};
 use super::pool::{Found, Pool, Visited};
-use crate::distance::prefetch;
 use crate::signs::Sieve;
 
 /// Nodes whose lists are fetched before their turn.
@@ -59,7 +59,7 @@ impl Walk {
                 self.pool.offer(Found::new(score, node));
             }
             for next in self.pool.peek_next(PEEKED) {
-                prefetch(graph.links, graph.list_start(next), graph.slots as usize);
+                graph.list(next).fetch();
             }
         }
     }
@@ -131,7 +131,10 @@ impl Walk {
     /// Leaves the neighbours of a node that were not seen before among the fresh nodes.
     #[inline]
     fn gather_fresh(&mut self, graph: GraphView<'_>, node: u32) {
-        self.visited.insert_all(graph.list(node), &mut self.fresh);
+        match graph.list(node) {
+            Links::Wide(slots) => self.visited.insert_all(slots.iter().copied(), &mut self.fresh),
+            Links::Packed(slots) => self.visited.insert_all(slots.iter().map(unpack), &mut self.fresh),
+        }
     }
 
     /// Scores those of the fresh nodes that may be good enough; the others are no longer among them.

@@ -10,7 +10,7 @@ use super::format::{FORMAT, Header, Kind, Layout, LayoutError, VERSION};
 use super::section::Section;
 use crate::codes::{self, CodesView};
 use crate::heads::Heads;
-use crate::hnsw::GraphView;
+use crate::hnsw::{GraphView, Links};
 use crate::mmap::MappedFile;
 use crate::payload::Payload;
 use crate::row_order::RowOrderView;
@@ -56,6 +56,9 @@ impl Shard {
         if self.has_order() && !matches!(self.layout.header.kind, Kind::Graph(_)) {
             return Err(self.damaged("it has a row order without a graph"));
         }
+        if matches!(self.layout.header.kind, Kind::Graph(_)) && self.graph().is_none() {
+            return Err(self.damaged("its links have a length that no graph of its size has"));
+        }
         let upper = [(Section::UpperNodes, 8), (Section::UpperLinks, 4)];
         if upper.iter().any(|&(section, size)| !self.bytes(section).len().is_multiple_of(size)) {
             return Err(self.damaged("its upper levels end within a number"));
@@ -82,11 +85,8 @@ impl Shard {
             expected.push((Section::Signs, 8 * count * signs::stride(header.dim as usize) as u64));
             expected.push((Section::SignFrame, 4 * signs::frame_length(header.dim as usize) as u64));
         }
-        if let Kind::Graph(graph) = header.kind {
-            expected.push((Section::Links, 4 * count * u64::from(graph.slots)));
-            if self.has_order() {
-                expected.push((Section::RowOrder, 4 * count));
-            }
+        if self.has_order() {
+            expected.push((Section::RowOrder, 4 * count));
         }
         expected
     }
@@ -172,13 +172,14 @@ impl Shard {
     /// The graph, where there is one.
     pub(crate) fn graph(&self) -> Option<GraphView<'_>> {
         let Kind::Graph(graph) = self.layout.header.kind else { return None };
+        let slots = u64::from(self.len()) * u64::from(graph.slots);
         Some(GraphView {
             count: self.len(),
             slots: graph.slots,
             upper_slots: graph.m,
             levels: graph.levels,
             entry: graph.entry,
-            links: self.numbers(Section::Links),
+            links: Links::new(self.bytes(Section::Links), slots)?,
             upper_nodes: self.numbers(Section::UpperNodes),
             upper_links: self.numbers(Section::UpperLinks),
         })

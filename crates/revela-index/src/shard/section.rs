@@ -16,7 +16,8 @@ pub(crate) enum Section {
     Codes = 5,
     /// `count` pairs of f32: a row's scale, and the length of what its codes leave out.
     Scales = 6,
-    /// `count` lists of `slots` u32: a node's neighbours on level 0; unused slots are 2^32 - 1.
+    /// `count` lists of `slots` numbers, of three bytes in shards of fewer than 2^24 rows and of four in
+    /// larger ones: a node's neighbours on level 0; in unused slots all bits are set.
     Links = 7,
     /// Pairs of u32 for each node above level 0: the node, and its first list among the upper links.
     UpperNodes = 8,

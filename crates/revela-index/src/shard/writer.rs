@@ -50,7 +50,7 @@ impl<'a> ShardVectors<'a> {
         Self { rows, dtype, codes: None, signs: None, head_error: None, graph: None, order: None }
     }
 
-    fn sections<'s>(&'s self, full: &'s [u8]) -> Vec<(Section, &'s [u8])> {
+    fn sections<'s>(&'s self, full: &'s [u8], links: &'s [u8]) -> Vec<(Section, &'s [u8])> {
         let mut sections = vec![(Section::Vectors, full)];
         if let Some(codes) = &self.codes {
             sections.push((Section::Codes, codes.data.as_slice()));
@@ -61,7 +61,7 @@ impl<'a> ShardVectors<'a> {
             sections.push((Section::SignFrame, bytemuck::cast_slice(&signs.frame)));
         }
         if let Some(graph) = &self.graph {
-            sections.push((Section::Links, bytemuck::cast_slice(&graph.links)));
+            sections.push((Section::Links, links));
             sections.push((Section::UpperNodes, bytemuck::cast_slice(&graph.upper_nodes)));
             sections.push((Section::UpperLinks, bytemuck::cast_slice(&graph.upper_links)));
         }
@@ -92,9 +92,11 @@ impl ShardInput<'_> {
         let ids = IdSections::new(self.ids)?;
         let vectors = self.vectors.as_ref();
         let full = vectors.map(|vectors| vectors.dtype.bytes(vectors.rows.data()));
+        let graph = vectors.and_then(|vectors| vectors.graph.as_ref());
+        let links = graph.map(Graph::link_bytes).unwrap_or_default();
         let mut sections: Vec<(Section, &[u8])> = Vec::new();
         if let (Some(vectors), Some(full)) = (vectors, &full) {
-            sections = vectors.sections(full);
+            sections = vectors.sections(full, &links);
         }
         sections.extend([
             (Section::IdOffsets, bytemuck::cast_slice(&ids.offsets)),

@@ -5,7 +5,7 @@ use revela_base::seed::Seed;
 
 use super::*;
 use crate::codes::Codes;
-use crate::hnsw::{Scorer, Walk};
+use crate::hnsw::{GraphView, Links, Scorer, Walk};
 use crate::topk::{Scored, TopK};
 use crate::vectors::Vectors;
 
@@ -84,6 +84,26 @@ fn finds_nearly_all_and_keeps_recall_behind_a_filter() {
         assert!(recall(&graph, &vectors, &queries, 400, None) >= found);
         let filtered = recall(&graph, &vectors, &queries, 64, Some(9));
         assert!(filtered > 0.97, "{order:?} {filtered}");
+    }
+}
+
+/// A graph as a shard holds it is walked like the one in memory.
+#[test]
+fn packed_lists_lead_the_same_way() {
+    let (vectors, queries) = (clusters(900, 16, 1), clusters(20, 16, 2));
+    let graph = graph_of(&vectors, SERIAL);
+    let bytes = graph.link_bytes();
+    let links = Links::new(&bytes, graph.links.len() as u64).unwrap();
+    assert!(matches!(links, Links::Packed(_)));
+    let packed = GraphView { links, ..graph.view() };
+    packed.check().unwrap();
+    for query in queries.view().iter() {
+        let walked = |view| {
+            let mut walk = Walk::default();
+            walk.search(view, &mut Exact(&vectors, query), 30);
+            walk.found().collect::<Vec<_>>()
+        };
+        assert_eq!(walked(packed), walked(graph.view()));
     }
 }
 
