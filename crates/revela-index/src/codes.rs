@@ -195,6 +195,7 @@ impl<'a> CodesView<'a> {
     }
 
     /// Asks for a row to be brought near.
+    #[inline]
     pub(crate) fn fetch(&self, row: u32) {
         prefetch(self.scales, row as usize, 1);
         prefetch(self.data, row as usize * self.stride, self.stride);
@@ -320,7 +321,8 @@ impl Scorer for Coded<'_> {
     #[inline]
     fn sift(&mut self, sieve: &mut Sieve, rows: &mut Vec<u32>, least: f32) {
         if let Some(signs) = self.codes.signs {
-            sieve.sift(signs, rows, least);
+            let codes = self.codes;
+            sieve.sift(signs, rows, least, |row| codes.fetch(row));
         }
     }
 

@@ -22,6 +22,9 @@ const LEAST_DIMENSIONS: usize = 64;
 /// A row is left out when its estimate is so many times the usual error below what is wanted.
 const CAUTION: f32 = 1.0;
 
+/// Rows that are sifted at a time.
+const SIFTED: usize = 16;
+
 /// Rows that stand for queries, and rows that each is compared with, when the usual error is measured.
 const MEASURED: (usize, usize) = (256, 32);
 
@@ -176,7 +179,6 @@ pub(crate) struct Sieve {
     difference: Vec<f32>,
     /// [`PLANES`] times as many words as a row has; plane `i` has bit `i` of every number.
     planes: Vec<u64>,
-    sums: Vec<u32>,
     /// `q.c`.
     base: f32,
     /// `p.s` is `per_sum` times the weighted count, plus `per_positive` times the positive signs, plus `rest`.
@@ -233,36 +235,41 @@ impl Sieve {
     }
 
     /// The estimate for a row, and the unit in which its error is measured.
-    fn estimate(&mut self, signs: SignsView<'_>, row: u32) -> (f32, f32) {
-        self.sums.clear();
-        self.sums.resize(1, 0);
-        (kernels().sign_sums)(&self.planes, signs.data, &[row], &mut self.sums);
+    fn estimate(&self, signs: SignsView<'_>, row: u32) -> (f32, f32) {
+        let mut sum = [0];
+        (kernels().sign_sums)(&self.planes, signs.data, &[row], &mut sum);
         let Some((along, factor, positive)) = signs.tail(row, self.planes.len() / PLANES) else {
             return (0.0, 0.0);
         };
-        let product = self.per_sum * self.sums[0] as f32 + self.per_positive * positive + self.rest;
+        let product = self.per_sum * sum[0] as f32 + self.per_positive * positive + self.rest;
         (self.base + along + factor * product, factor * self.length)
     }
 
-    /// Removes rows whose similarity is hardly as large as `least`, in place.
+    /// Removes rows whose similarity is hardly as large as `least`, in place. What stays is made known to
+    /// `near` while the rest is still looked at.
     #[inline]
-    pub(crate) fn sift(&mut self, signs: SignsView<'_>, rows: &mut Vec<u32>, least: f32) {
+    pub(crate) fn sift(&mut self, signs: SignsView<'_>, rows: &mut Vec<u32>, least: f32, near: impl Fn(u32)) {
         if !self.filled {
             return;
         }
-        self.sums.resize(rows.len(), 0);
-        (kernels().sign_sums)(&self.planes, signs.data, rows, &mut self.sums);
         let stride = self.planes.len() / PLANES;
+        signs.fetch(rows.iter().copied());
         let (rest, wanted) = (self.rest + self.per_factor, least - self.base);
-        let mut kept = 0;
-        for at in 0..rows.len() {
-            let row = rows[at];
-            let below = signs.tail(row, stride).is_some_and(|(along, factor, positive)| {
-                let product = self.per_sum * self.sums[at] as f32 + self.per_positive * positive;
-                along + factor * (product + rest) < wanted
-            });
-            rows[kept] = row;
-            kept += usize::from(!below);
+        let (mut kept, mut sums) = (0, [0; SIFTED]);
+        for first in (0..rows.len()).step_by(SIFTED) {
+            let end = rows.len().min(first + SIFTED);
+            let before = kept;
+            (kernels().sign_sums)(&self.planes, signs.data, &rows[first..end], &mut sums);
+            for (at, &sum) in (first..end).zip(&sums) {
+                let row = rows[at];
+                let below = signs.tail(row, stride).is_some_and(|(along, factor, positive)| {
+                    let product = self.per_sum * sum as f32 + self.per_positive * positive;
+                    along + factor * (product + rest) < wanted
+                });
+                rows[kept] = row;
+                kept += usize::from(!below);
+            }
+            rows[before..kept].iter().for_each(|&row| near(row));
         }
         rows.truncate(kept);
     }

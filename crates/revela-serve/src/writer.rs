@@ -13,7 +13,7 @@ use std::time::Instant;
 use revela_base::embed::Embedder;
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Silent;
-use revela_index::{CollectionWriter, Duplicates, Passage};
+use revela_index::{CollectionWriter, Duplicates, Entry};
 use tokio::sync::oneshot;
 
 use crate::batching::BlockingEmbedder;
@@ -27,7 +27,7 @@ use crate::metrics::{Event, Metrics, Stage, lock};
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     /// Passages to be added, no id twice.
-    Add(Vec<Passage>, Duplicates),
+    Add(Vec<Entry>, Duplicates),
     /// A passage to be deleted.
     Delete(String),
 }
@@ -168,16 +168,16 @@ impl Shared {
         let mut writer = CollectionWriter::open(&self.live.path)?;
         let Some(first) = group.first() else { return Ok(()) };
         if let Change::Add(_, duplicates) = first.change {
-            let passages = group.iter().flat_map(|job| match &job.change {
-                Change::Add(passages, _) => passages.as_slice(),
+            let entries = group.iter().flat_map(|job| match &job.change {
+                Change::Add(entries, _) => entries.as_slice(),
                 Change::Delete(_) => &[],
             });
-            let passages = passages.map(|passage| Ok::<_, Infallible>(passage.clone()));
+            let entries = entries.map(|entry| Ok::<_, Infallible>(entry.clone()));
             // A collection without vectors wants no encoder.
             let wants = self.live.now().collection().vectors().is_some();
             let embedder = self.embedder.as_ref().filter(|_| wants);
             let embedder = embedder.map(|embedder| embedder as &dyn Embedder);
-            return Ok(writer.add(passages, embedder, duplicates, &Silent, &Interrupt::new())?);
+            return Ok(writer.add(entries, embedder, duplicates, &Silent, &Interrupt::new())?);
         }
         let ids = group.iter().filter_map(|job| match &job.change {
             Change::Add(..) => None,
@@ -213,12 +213,12 @@ fn changed(change: &Change, before: &Opened) -> Answer {
     let there = |id: &str| before.collection().contains(id);
     match change {
         Change::Delete(id) => Ok(Changed { deleted: usize::from(there(id)?), ..Changed::default() }),
-        Change::Add(passages, _) => {
+        Change::Add(entries, _) => {
             let mut replaced = 0;
-            for passage in passages {
-                replaced += usize::from(there(&passage.id)?);
+            for entry in entries {
+                replaced += usize::from(there(&entry.passage.id)?);
             }
-            Ok(Changed { added: passages.len() - replaced, replaced, ..Changed::default() })
+            Ok(Changed { added: entries.len() - replaced, replaced, ..Changed::default() })
         }
     }
 }
@@ -229,7 +229,7 @@ fn groups(jobs: impl Iterator<Item = Job>) -> Vec<Vec<Job>> {
     let mut ids: HashSet<String> = HashSet::new();
     for job in jobs {
         let own: Vec<String> = match &job.change {
-            Change::Add(passages, _) => passages.iter().map(|passage| passage.id.clone()).collect(),
+            Change::Add(entries, _) => entries.iter().map(|entry| entry.passage.id.clone()).collect(),
             Change::Delete(id) => vec![id.clone()],
         };
         let fits = groups.last().and_then(|group| group.first()).is_some_and(|first| {
@@ -254,11 +254,13 @@ fn groups(jobs: impl Iterator<Item = Job>) -> Vec<Vec<Job>> {
 
 #[cfg(test)]
 mod tests {
+    use revela_index::Passage;
+
     use super::*;
 
     fn add(ids: &[&str], duplicates: Duplicates) -> Job {
         let passage = |&id: &&str| Passage { id: id.into(), title: String::new(), text: "t".into() };
-        let change = Change::Add(ids.iter().map(passage).collect(), duplicates);
+        let change = Change::Add(ids.iter().map(passage).map(Entry::from).collect(), duplicates);
         Job { change, reply: oneshot::channel().0 }
     }
 

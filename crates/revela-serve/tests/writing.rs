@@ -52,6 +52,41 @@ fn what_is_added_is_found_at_once_and_stays() {
 }
 
 #[test]
+fn metadata_is_kept_and_filtered_by() {
+    let server = Running::start(writable);
+    let note = |id: &str, year: u32| json!({"id": id, "text": "a note of zebras", "metadata": {"year": year, "tags": ["note", id]}});
+    let documents = json!({"documents": [note("a", 2023), note("b", 2025), {"id": "c", "text": "zebras"}]});
+    assert_eq!(server.post("/v1/documents", &documents).fine()["added"], 3);
+    let found = |mode: &str, predicate: Value| -> Vec<String> {
+        let body = json!({"query": "zebras", "mode": mode, "filter": {"where": predicate}});
+        let answer = server.post("/v1/search", &body).fine();
+        let hits = answer["hits"].as_array().unwrap().iter();
+        let mut ids: Vec<String> = hits.map(|hit| hit["id"].as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    for mode in ["bm25", "dense", "hybrid"] {
+        assert_eq!(found(mode, json!({"range": {"field": "year", "least": 2024}})), ["b"], "{mode}");
+        assert_eq!(found(mode, json!({"equals": {"field": "tags", "value": "note"}})), ["a", "b"], "{mode}");
+        let neither = json!({"all": [{"prefix": {"field": "tags", "prefix": "no"}}, {"not": {"in": {"field": "tags", "values": ["a"]}}}]});
+        assert_eq!(found(mode, neither), ["b"], "{mode}");
+    }
+    let hit = &server
+        .post("/v1/search", &json!({"query": "zebras", "mode": "bm25", "filter": {"ids": ["a"]}}))
+        .fine()["hits"][0];
+    assert_eq!(hit["metadata"], json!({"year": 2023, "tags": ["note", "a"]}));
+    assert_eq!(server.get("/v1/documents/b").fine()["metadata"]["year"], 2025);
+    assert_eq!(server.get("/v1/documents/c").fine().get("metadata"), None);
+    let refused = |predicate: Value, part: &str| {
+        let body = json!({"query": "a", "filter": {"where": predicate}});
+        server.post("/v1/search", &body).fails(400, "invalid_request", part);
+    };
+    refused(json!({"range": {"field": "year"}}), "no limit");
+    refused(json!({"like": {"field": "year"}}), "like");
+    refused(json!({"equals": {"field": "year", "value": [1]}}), "");
+}
+
+#[test]
 fn additions_that_make_no_sense_are_refused() {
     let server = Running::start(|config| {
         writable(config);
@@ -65,6 +100,9 @@ fn additions_that_make_no_sense_are_refused() {
     refused(json!([{"id": "a"}]), 400, "invalid_request", "text");
     refused(json!([{"id": "a", "text": "a"}, {"id": "a", "text": "b"}]), 400, "invalid_request", "twice");
     refused(json!([{"id": "a", "text": "x".repeat(101)}]), 413, "too_large", "100 bytes");
+    let heavy = json!({"id": "a", "text": "x", "metadata": {"y": "x".repeat(95)}});
+    refused(json!([heavy]), 413, "too_large", "100 bytes");
+    refused(json!([{"id": "a", "text": "x", "metadata": 7}]), 400, "invalid_request", "expected a map");
     let many: Vec<_> = (0..4).map(|id| json!({"id": id.to_string(), "text": "a"})).collect();
     refused(json!(many), 413, "too_large", "3 documents");
     add(&server, &["a"], json!({"on_duplicate": "merge"})).fails(400, "invalid_request", "merge");

@@ -68,7 +68,7 @@ fn sifting_keeps_what_is_near_and_drops_most_of_the_rest() {
         sorted.sort_by(f32::total_cmp);
         let least = sorted[1900];
         let mut ids: Vec<u32> = (0..2000).collect();
-        sieve.sift(signs.view(), &mut ids, least);
+        sieve.sift(signs.view(), &mut ids, least, |_| ());
         assert!(ids.is_sorted());
         kept += ids.len();
         let good = (0..2000u32).filter(|&id| scores[id as usize] >= least);
@@ -86,13 +86,13 @@ fn rows_that_cannot_be_judged_are_kept() {
     let mut sieve = Sieve::default();
     let all = vec![0, 9, 10, u32::MAX];
     let mut ids = all.clone();
-    sieve.sift(signs.view(), &mut ids, 2.0);
+    sieve.sift(signs.view(), &mut ids, 2.0, |_| ());
     assert_eq!(ids, all, "not filled");
     sieve.fill(signs.view(), &[0.0; 65]);
-    sieve.sift(signs.view(), &mut ids, 2.0);
+    sieve.sift(signs.view(), &mut ids, 2.0, |_| ());
     assert_eq!(ids, all, "filled with a query of another length");
     sieve.fill(signs.view(), rows.view().get(0).unwrap());
-    sieve.sift(signs.view(), &mut ids, f32::MAX);
+    sieve.sift(signs.view(), &mut ids, f32::MAX, |_| ());
     assert_eq!(ids, [10, u32::MAX]);
     let short = Vectors::new("x", 63, vec![1.0; 63]).unwrap();
     assert!(Signs::of(short.view()).is_none() && Signs::of(Vectors::empty(64).unwrap().view()).is_none());
@@ -105,7 +105,7 @@ fn equal_rows_do_no_harm() {
     let mut sieve = Sieve::default();
     sieve.fill(signs.view(), rows.view().get(0).unwrap());
     let mut ids = vec![0, 1, 2];
-    sieve.sift(signs.view(), &mut ids, 0.999);
+    sieve.sift(signs.view(), &mut ids, 0.999, |_| ());
     assert_eq!(ids, [0, 1, 2]);
 }
 

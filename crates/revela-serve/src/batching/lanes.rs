@@ -146,6 +146,8 @@ pub(super) struct Lanes {
     passages: Lane,
     /// Which lane had the last batch.
     last: Option<TextKind>,
+    /// Whether requests met in it.
+    company: bool,
 }
 
 impl Lanes {
@@ -189,7 +191,12 @@ impl Lanes {
     }
 
     pub(super) fn take(&mut self, kind: TextKind, room: Room) -> Taken {
-        self.last = Some(kind);
-        self.lane_mut(kind).take(room, Instant::now())
+        let taken = self.lane_mut(kind).take(room, Instant::now());
+        (self.last, self.company) = (Some(kind), taken.parts.len() > 1);
+        taken
+    }
+
+    pub(super) fn had_company(&self) -> bool {
+        self.company
     }
 }

@@ -114,6 +114,26 @@ fn what_waits_together_is_embedded_together_by_budget() {
     assert_eq!(batches, expected);
 }
 
+/// Whoever comes after a batch of one request is not kept waiting for others; whoever comes after a batch
+/// of several is.
+#[test]
+fn only_what_had_company_waits_for_it() {
+    let (open, gate) = mpsc::channel();
+    let (batcher, encoder, _) = start(Batching { wait_ms: 600_000, ..settings() }, Some(gate));
+    let ask = |text: &str| enqueue(&batcher, TextKind::Query, &[text]).unwrap();
+    let mut answers = vec![ask("a")];
+    drained(&batcher);
+    answers.extend([ask("b"), ask("c")]);
+    (0..2).for_each(|_| open.send(()).unwrap());
+    drained(&batcher);
+    drop(open);
+    answers.extend([ask("dddddddd"), ask("eeeeeeeeeeee")]);
+    answers.into_iter().for_each(|answer| assert!(answer.blocking_recv().unwrap().is_ok()));
+    let batches = lock(&encoder.batches).clone();
+    let expected: [&[&str]; 3] = [&["a"], &["b", "c"], &["dddddddd", "eeeeeeeeeeee"]];
+    assert_eq!(batches, expected);
+}
+
 #[test]
 fn without_joining_every_request_is_alone() {
     let (open, gate) = mpsc::channel();

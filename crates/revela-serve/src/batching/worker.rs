@@ -50,9 +50,12 @@ fn wait<'a>(shared: &Shared, lanes: MutexGuard<'a, Lanes>, time: Duration) -> Mu
     shared.work.wait_timeout(lanes, time).unwrap_or_else(PoisonError::into_inner).0
 }
 
-/// How long the first of a lane may still wait for others; nothing when the batch is full or time is up.
+/// How long the first of a lane may still wait for others; nothing when the batch is full, time is up, or
+/// the last batch was one request's: then the next one is probably alone too, and if it is not, others
+/// gather while it is embedded.
 fn still_to_wait(shared: &Shared, lanes: &Lanes, kind: TextKind) -> Option<Duration> {
-    if shared.settings.join == Joining::Off || lanes.lane(kind).tokens >= shared.settings.tokens {
+    let full = lanes.lane(kind).tokens >= shared.settings.tokens;
+    if shared.settings.join == Joining::Off || !lanes.had_company() || full {
         return None;
     }
     let waits = lanes.lane(kind).first_queued()?.elapsed();

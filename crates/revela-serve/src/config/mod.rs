@@ -133,7 +133,7 @@ pub struct Limits {
 pub struct Batching {
     /// Whether texts are joined at all.
     pub join: Joining,
-    /// How long the first query of a batch waits for others.
+    /// How long the first query of a batch waits for others, after a batch in which several requests met.
     pub wait_ms: u64,
     /// Tokens of a batch.
     pub tokens: usize,

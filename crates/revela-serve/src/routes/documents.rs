@@ -7,9 +7,10 @@ use std::time::Instant;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use revela_index::{Collection, Duplicates, Passage};
+use revela_index::payload::Payload;
+use revela_index::{Collection, Duplicates, Entry, Passage};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::timed;
 use crate::body::Json;
@@ -32,6 +33,8 @@ struct Shown<'a> {
     title: String,
     text: String,
     collection: &'a str,
+    #[serde(skip_serializing_if = "Payload::is_empty")]
+    metadata: Payload,
     context: Context,
 }
 
@@ -93,12 +96,14 @@ pub(crate) async fn show(
     let opened = served.live.now();
     let look_up = move || -> Result<_, ApiError> {
         let Some(passage) = opened.collection().passage(&id)? else { return Ok(None) };
+        let metadata = opened.collection().payload(&id)?.unwrap_or_default();
         let context = Context::of(&id, &opened)?;
-        Ok(Some((passage, context)))
+        Ok(Some((passage, metadata, context)))
     };
-    let (passage, context) = app.pool.run(&app.metrics, look_up).await??.ok_or_else(no_document)?;
+    let (passage, metadata, context) = app.pool.run(&app.metrics, look_up).await??.ok_or_else(no_document)?;
     let Passage { id, title, text } = passage;
-    Ok(Json(Shown { id, title, text, collection: &served.live.name, context }).into_response())
+    let collection = &served.live.name;
+    Ok(Json(Shown { id, title, text, collection, metadata, context }).into_response())
 }
 
 #[derive(Deserialize)]
@@ -117,6 +122,20 @@ struct NewDocument {
     #[serde(default)]
     title: String,
     text: String,
+    /// For filters to ask for.
+    #[serde(default)]
+    metadata: Payload,
+}
+
+impl NewDocument {
+    /// What all of it takes.
+    fn bytes(&self) -> usize {
+        let metadata = match self.metadata.is_empty() {
+            true => 0,
+            false => Value::Object(self.metadata.clone()).to_string().len(),
+        };
+        self.title.len() + self.text.len() + metadata
+    }
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
@@ -144,7 +163,7 @@ impl Addition {
                 let message = format!("its id must have 1 to {} bytes", limits.query_bytes);
                 return wrong(Code::InvalidRequest, message);
             }
-            if document.title.len() + document.text.len() > limits.text_bytes {
+            if document.bytes() > limits.text_bytes {
                 let message = format!("it has more than {} bytes; cut it into passages", limits.text_bytes);
                 return wrong(Code::TooLarge, message);
             }
@@ -172,10 +191,13 @@ pub(crate) async fn add(
         OnDuplicate::Replace => Duplicates::LastWins,
         OnDuplicate::Refuse => Duplicates::Refuse,
     };
-    let passages = addition.documents.into_iter();
-    let passages = passages.map(|NewDocument { id, title, text }| Passage { id, title, text }).collect();
+    let entry = |NewDocument { id, title, text, metadata }| Entry {
+        passage: Passage { id, title, text },
+        payload: metadata,
+    };
+    let entries = addition.documents.into_iter().map(entry).collect();
     let began = Instant::now();
-    let changed = writer.change(Change::Add(passages, duplicates)).await?;
+    let changed = writer.change(Change::Add(entries, duplicates)).await?;
     let answer = Json(json!({ "added": changed.added, "replaced": changed.replaced }));
     Ok(timed(Timings(vec![(Stage::Write, began.elapsed())]), answer))
 }

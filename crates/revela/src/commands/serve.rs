@@ -46,7 +46,7 @@ pub(crate) struct Serve {
     /// Whether texts of several requests are embedded together: budget (as many as fit) or off.
     #[arg(long, env = "REVELA_BATCHING", value_parser = parse_named::<Joining>)]
     batching: Option<Joining>,
-    /// Milliseconds that a query waits for others [default: 2]
+    /// Milliseconds that a query waits for others while queries come together [default: 2]
     #[arg(long, env = "REVELA_BATCH_WAIT_MS")]
     batch_wait_ms: Option<u64>,
     /// A certificate in PEM, for HTTPS.

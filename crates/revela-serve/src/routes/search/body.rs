@@ -3,6 +3,7 @@
 use revela_index::Mode;
 use revela_index::bm25::Snippet;
 use revela_index::fusion::{Fusion, Normalisation};
+use revela_index::payload::{Payload, Predicate};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
@@ -66,6 +67,8 @@ fn sixty() -> f32 {
 pub(super) enum FilterRequest {
     Ids(Vec<String>),
     Prefix(String),
+    /// On what is known of passages beside their texts.
+    Where(Predicate),
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -104,6 +107,8 @@ pub(super) struct HitAnswer {
     pub(super) text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) snippet: Option<SnippetAnswer>,
+    #[serde(skip_serializing_if = "Payload::is_empty")]
+    pub(super) metadata: Payload,
 }
 
 #[derive(Debug, PartialEq, Serialize)]

@@ -122,6 +122,7 @@ fn plan(app: &App, request: SearchRequest) -> Result<Planned, ApiError> {
         Some(FilterRequest::Prefix(prefix)) => {
             query.filter(Filter::id_predicate(move |id| id.starts_with(&prefix)))
         }
+        Some(FilterRequest::Where(predicate)) => query.filter(Filter::payload(predicate)),
         None => query,
     };
     Ok(Planned {
@@ -153,6 +154,9 @@ fn check_limits(app: &App, request: &SearchRequest) -> Result<(), ApiError> {
         Some(FilterRequest::Ids(ids)) if ids.len() > limits.filter_ids => {
             let message = format!("filter.ids has more than {} ids", limits.filter_ids);
             return Err(ApiError::new(Code::TooLarge, message));
+        }
+        Some(FilterRequest::Where(predicate)) => {
+            predicate.check().map_err(|error| ApiError::invalid(format!("filter.where: {error}")))?;
         }
         _ => {}
     }
@@ -286,5 +290,6 @@ fn hit_answer(plan: &Planned, hit: Hit) -> HitAnswer {
         score: hit.score,
         title: hit.title,
         text: plan.include_text.then_some(hit.text),
+        metadata: hit.payload,
     }
 }
