@@ -2,10 +2,11 @@
 
     pip install numpy faiss-cpu hnswlib usearch
     cargo build --release -p revela-index --examples
-    python benches/peers/vector_search.py BASE.npy QUERIES.npy FOLDER > RESULT.json
+    python benches/peers/vector_search.py BASE.npy QUERIES.npy FOLDER [ROUNDS [NAME ..]] > RESULT.json
 
 Vectors have length 1; truth is exact search with numpy. Every system builds once with 2 threads (FOLDER keeps what was
-built, so that a second run only searches), then ROUNDS times each in turn is asked; medians count. "curves" has for each
+built, so that a second run only searches), then ROUNDS times (3) each in turn is asked, or those that are named, then with one
+thread only; medians count. "curves" has for each
 system [ef, recall, queries per second, queries per CPU second], of one thread and of two; "at" what follows for three
 recalls (between two points, on a line through the logarithms). "open" is from the start of the process to the first
 answer, and the same without what starting the interpreter and importing takes; memory is in kilobytes: [before, after
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import time
 
-K, M, EF_CONSTRUCTION, THREADS, ROUNDS, SECONDS = 10, 16, 200, 2, 3, 0.2
+K, M, EF_CONSTRUCTION, THREADS, SECONDS = 10, 16, 200, 2, 0.2
 EFS = [10, 13, 16, 20, 24, 32, 48, 64, 80, 96, 128, 192, 256]
 TARGETS = [0.90, 0.95, 0.99]
 MEASURE = pathlib.Path(__file__).resolve().parents[2] / "target/release/examples/measure"
@@ -219,7 +220,8 @@ def main():
     folder.mkdir(exist_ok=True)
     rows, asked = np.load(base, mmap_mode="r"), np.load(queries)
     np.save(folder / "truth.npy", np.argsort(-(asked @ rows.T), axis=1)[:, :K].astype(np.int32))
-    names = [*PROGRAMS, *PEERS]
+    turns = int(sys.argv[4]) if len(sys.argv) > 4 else 3
+    names = sys.argv[5:] or [*PROGRAMS, *PEERS]
     built = folder / "built.json"
     builds = json.loads(built.read_text()) if built.exists() else {}
     for name in names:
@@ -228,15 +230,16 @@ def main():
             built.write_text(json.dumps(builds))
             print("built", name, builds[name], file=sys.stderr, flush=True)
     result = {"rows": list(rows.shape), "queries": len(asked), "k": K, "m": M, "ef_construction": EF_CONSTRUCTION}
+    result["rounds"] = turns
     result["build"], result["open"], result["curves"], result["at"] = builds, {}, {}, {}
     opens = {name: [opened(name, folder, base, queries) for _ in range(5)] for name in names}
     for name in names:
         seconds, inside, kilobytes = zip(*opens[name])
         report = {"process_seconds": statistics.median(seconds), "seconds": statistics.median(inside)}
         result["open"][name] = report | {"kb": kilobytes[-1]}
-    for threads in (1, THREADS):
+    for threads in (1,) if sys.argv[5:] else (1, THREADS):
         rounds = {name: [] for name in names}
-        for number in range(ROUNDS):
+        for number in range(turns):
             for name in names:
                 rounds[name].append(ask("curve", name, folder, base, queries, threads))
             print("threads", threads, "round", number, file=sys.stderr, flush=True)
