@@ -50,7 +50,7 @@ pub(super) fn gather_fours<T, O: Copy>(
     in_fours(stride, data, rows, out, missing, ahead, (one, four));
 }
 
-/// Compares given rows of signs, four at a time. They are short, so all of them are fetched first.
+/// Compares given rows of signs, four at a time. Whoever has many of them fetches them first.
 #[inline(always)]
 pub(super) fn signs(
     stride: usize,
@@ -59,7 +59,6 @@ pub(super) fn signs(
     out: &mut [u32],
     (one, four): (impl Fn(&[u64]) -> u32, impl Fn([&[u64]; 4]) -> [u32; 4]),
 ) {
-    rows.iter().for_each(|&row| prefetch_row(data, row, stride));
     in_fours(stride, data, rows, out, u32::MAX, |_| (), (one, four));
 }
 

@@ -125,7 +125,8 @@ pub(crate) fn build(
 ) -> Result<Graph, Error> {
     options.check()?;
     if !(1..=MOST_NODES as usize).contains(&codes.len()) || sequence.len() != codes.len() {
-        let detail = format!("{} rows; a graph has 1 to {MOST_NODES}", codes.len());
+        let (rows, inserted) = (codes.len(), sequence.len());
+        let detail = format!("{rows} rows, of which {inserted} are inserted; a graph has 1 to {MOST_NODES}");
         return Err(Error::Shape { what: "a graph".to_owned(), detail });
     }
     let distance = RowDistance { codes, largest: codes.longest() * codes.longest() };
