@@ -205,13 +205,13 @@ impl<'a> CodesView<'a> {
         self.longest
     }
 
-    /// Approximate dot products with these rows.
+    /// Approximate dot products with these rows, which should have been fetched.
     #[inline]
     pub(crate) fn scores(&self, query: &CodedQuery, rows: &[u32], raw: &mut Vec<i32>, out: &mut [f32]) {
-        raw.clear();
-        raw.resize(rows.len(), 0);
-        rows.iter().for_each(|&row| prefetch(self.scales, row as usize, 1));
-        (kernels().gather_codes)(&query.code, self.data, rows, raw);
+        if raw.len() < rows.len() {
+            raw.resize(rows.len(), 0);
+        }
+        (kernels().gather_codes)(&query.code, self.data, rows, &mut raw[..rows.len()]);
         for ((&row, &raw), out) in rows.iter().zip(raw.iter()).zip(out) {
             *out = raw.wrapping_sub(query.bias) as f32 * self.scale(row) * query.scale;
         }
@@ -298,7 +298,7 @@ impl CodedQuery {
 
 /// Compares a query with rows by their codes.
 pub(crate) struct Coded<'a> {
-    pub(crate) codes: CodesView<'a>,
+    pub(crate) codes: &'a CodesView<'a>,
     pub(crate) query: &'a CodedQuery,
     pub(crate) raw: &'a mut Vec<i32>,
 }
@@ -313,6 +313,11 @@ impl Scorer for Coded<'_> {
 
     #[inline]
     fn fetch(&self, rows: impl Iterator<Item = u32>) {
+        rows.for_each(|row| self.codes.fetch(row));
+    }
+
+    #[inline]
+    fn fetch_for_sifting(&self, rows: impl Iterator<Item = u32>) {
         if let Some(signs) = self.codes.signs {
             signs.fetch(rows);
         }
@@ -320,9 +325,9 @@ impl Scorer for Coded<'_> {
 
     #[inline]
     fn sift(&mut self, sieve: &mut Sieve, rows: &mut Vec<u32>, least: f32) {
-        if let Some(signs) = self.codes.signs {
-            let codes = self.codes;
-            sieve.sift(signs, rows, least, |row| codes.fetch(row));
+        match self.codes.signs {
+            Some(signs) => sieve.sift(signs, rows, least, |row| self.codes.fetch(row)),
+            None => self.fetch(rows.iter().copied()),
         }
     }
 

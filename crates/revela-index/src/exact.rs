@@ -55,6 +55,7 @@ pub(crate) fn compare(
         if scratch.rows.is_empty() {
             return;
         }
+        scratch.rows.iter().for_each(|&row| rows.fetch(row));
         scratch.scores.resize(scratch.rows.len(), 0.0);
         rows.scores(query, &scratch.rows, &mut scratch.scores);
         for (&row, &score) in scratch.rows.iter().zip(&scratch.scores) {
@@ -96,10 +97,13 @@ pub(crate) fn scan(
     }
     let threshold = scratch.least.threshold();
     scratch.candidates.retain(|candidate| candidate.score >= threshold);
+    scratch.candidates.sort_unstable();
+    scratch.candidates.iter().take(k.min(COMPARED)).for_each(|candidate| rows.fetch(candidate.id));
     settle(rows, query, scratch, top);
 }
 
-/// Compares candidates in full; each comes with what its score is at most, as far as is known.
+/// Compares candidates in full; each comes with what its score is at most, as far as is known. The best should
+/// have been fetched.
 pub(crate) fn decide(
     rows: StoredRows<'_>,
     query: &[f32],
@@ -109,12 +113,13 @@ pub(crate) fn decide(
 ) {
     scratch.candidates.clear();
     scratch.candidates.extend(candidates);
+    scratch.candidates.sort_unstable();
     settle(rows, query, scratch, top);
 }
 
-/// Compares the gathered candidates in full, the most promising first, until the rest cannot matter.
+/// Compares the gathered candidates in full, which are sorted, until the rest cannot matter. As many as are
+/// wanted should have been fetched.
 fn settle(rows: StoredRows<'_>, query: &[f32], scratch: &mut ExactScratch, top: &mut TopK<u32>) {
-    scratch.candidates.sort_unstable();
     let mut rest = scratch.candidates.as_slice();
     // Before there are as many as are wanted, none can be left out.
     let mut count = top.k().min(COMPARED);
@@ -132,6 +137,8 @@ fn settle(rows: StoredRows<'_>, query: &[f32], scratch: &mut ExactScratch, top: 
             top.push(score, row);
         }
         (rest, count) = (later, SETTLED);
+        let next = rest.iter().take(count).filter(|next| next.score >= top.threshold());
+        next.for_each(|next| rows.fetch(next.id));
     }
 }
 

@@ -31,9 +31,6 @@ const CAUTION: f32 = 1.75;
 /// Rows that stand for queries, and rows that each is compared with, when the usual error is measured.
 const MEASURED: (usize, usize) = (256, 32);
 
-/// Rows between the one that is being judged and the one that is being fetched.
-const AHEAD: usize = 16;
-
 /// Numbers of a beginning.
 fn length(dim: usize) -> usize {
     dim / SHARE / LINE * LINE
@@ -104,25 +101,35 @@ impl HeadQuery<'_> {
         (unit > 1e-6).then(|| left * left / unit)
     }
 
+    /// Asks for a row's beginning to be brought near.
+    #[inline]
+    pub(crate) fn fetch(&self, row: u32) {
+        let rows = self.heads.rows;
+        prefetch(rows.data(), row as usize * rows.dim(), self.head.len());
+    }
+
     /// Removes rows whose similarity is hardly as large as `least`, in place; `row_of` tells which row each
-    /// number stands for. Rows that do not exist are kept.
-    pub(crate) fn sift(&self, numbers: &mut Vec<u32>, least: f32, row_of: impl Fn(u32) -> u32) {
+    /// number stands for. Rows that do not exist are kept. What stays is made known to `near`.
+    pub(crate) fn sift(
+        &self,
+        numbers: &mut Vec<u32>,
+        least: f32,
+        row_of: impl Fn(u32) -> u32,
+        near: impl Fn(u32),
+    ) {
         let across = (1.0 - least * least).max(0.0).sqrt();
         let wanted = self.share * (least - self.error * across);
-        let (data, dim) = (self.heads.rows.data(), self.heads.rows.dim());
-        let fetch = |&number: &u32| prefetch(data, row_of(number) as usize * dim, self.head.len());
-        numbers.iter().take(AHEAD).for_each(fetch);
         let dot = kernels().dot;
         let mut kept = 0;
         for at in 0..numbers.len() {
-            if let Some(later) = numbers.get(at + AHEAD) {
-                fetch(later);
-            }
             let number = numbers[at];
             let row = self.heads.rows.get(row_of(number) as usize);
             let below = row.is_some_and(|row| dot(self.head, row) < wanted);
             numbers[kept] = number;
             kept += usize::from(!below);
+            if !below {
+                near(number);
+            }
         }
         numbers.truncate(kept);
     }
@@ -170,7 +177,7 @@ mod tests {
                 sorted.sort_by(f32::total_cmp);
                 let least = sorted[1900];
                 let mut numbers: Vec<u32> = (0..2000).rev().collect();
-                heads.query(query).unwrap().sift(&mut numbers, least, |number| 1999 - number);
+                heads.query(query).unwrap().sift(&mut numbers, least, |number| 1999 - number, |_| ());
                 assert!(numbers.is_sorted_by(|a, b| a > b));
                 let good = |number: &u32| scores[1999 - *number as usize] >= least;
                 kept += numbers.len();
@@ -189,10 +196,10 @@ mod tests {
         assert!(heads.query(&[0.0; 192]).is_none() && heads.query(&[1.0; 191]).is_none());
         let mut numbers = vec![0, 3, u32::MAX];
         let query = rows.view().get(0).unwrap();
-        heads.query(query).unwrap().sift(&mut numbers, 1.5, |number| number);
+        heads.query(query).unwrap().sift(&mut numbers, 1.5, |number| number, |_| ());
         assert_eq!(numbers, [3, u32::MAX]);
         let mut numbers = vec![0, 1, 2];
-        heads.query(query).unwrap().sift(&mut numbers, -1.0, |number| number);
+        heads.query(query).unwrap().sift(&mut numbers, -1.0, |number| number, |_| ());
         assert_eq!(numbers, [0, 1, 2]);
     }
 }

@@ -76,6 +76,7 @@ mod guard;
 mod heads;
 mod hnsw;
 pub mod info;
+mod lane;
 mod metric;
 mod mmap;
 mod nearest;
@@ -91,6 +92,7 @@ mod shard;
 mod signs;
 pub mod testing;
 pub mod topk;
+mod turns;
 pub mod vectors;
 
 pub use collection::{Collection, CollectionBuilder, CollectionWriter, Duplicates};

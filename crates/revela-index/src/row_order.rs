@@ -84,6 +84,9 @@ impl<'a> RowOrderView<'a> {
     }
 }
 
+/// Rows that are fetched at a time.
+const FETCHED: usize = 32;
+
 /// Puts rows in order. Every step is decided by scores and then by row numbers, so that the result does not
 /// depend on threads.
 fn arrange(codes: CodesView<'_>, rows: &mut [u32], interrupt: &Interrupt) {
@@ -115,7 +118,12 @@ fn by_score(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
 /// Where rows lie along a direction.
 fn along(codes: CodesView<'_>, direction: &CodedQuery, rows: &[u32]) -> Vec<(f32, u32)> {
     let (mut raw, mut scores) = (Vec::new(), vec![0.0; rows.len()]);
-    codes.scores(direction, rows, &mut raw, &mut scores);
+    let mut later = rows.chunks(FETCHED);
+    later.next().into_iter().flatten().for_each(|&row| codes.fetch(row));
+    for (rows, scores) in rows.chunks(FETCHED).zip(scores.chunks_mut(FETCHED)) {
+        later.next().into_iter().flatten().for_each(|&row| codes.fetch(row));
+        codes.scores(direction, rows, &mut raw, scores);
+    }
     scores.into_iter().zip(rows.iter().copied()).collect()
 }
 

@@ -12,7 +12,7 @@
 //! rounded to [`PLANES`] bits per number, one plane of bits each, so that `p.s` is a few ands and counts of
 //! bits. Signs decide only which rows are worth comparing, never how they rank.
 
-use crate::distance::{LINE_WORDS, PLANES, kernels, prefetch, widely};
+use crate::distance::{LINE_WORDS, PLANES, SIFTED, SignTail, SignTest, kernels, prefetch, widely};
 use crate::row_order::RowOrder;
 use crate::vectors::{Rows, dot, extremes, sum};
 
@@ -21,9 +21,6 @@ const LEAST_DIMENSIONS: usize = 64;
 
 /// A row is left out when its estimate is so many times the usual error below what is wanted.
 const CAUTION: f32 = 1.0;
-
-/// Rows that are sifted at a time.
-const SIFTED: usize = 16;
 
 /// Rows that stand for queries, and rows that each is compared with, when the usual error is measured.
 const MEASURED: (usize, usize) = (256, 32);
@@ -120,8 +117,8 @@ fn draw(row: &[f32], centre: &[f32], signs: &mut [u64]) {
     }
     let factor = if sizes > 0.0 { square / sizes } else { 0.0 };
     let words = sign_words(row.len());
-    signs[words] = u64::from((along as f32).to_bits()) | u64::from((factor as f32).to_bits()) << 32;
-    signs[words + 1] = positive;
+    let tail = SignTail { along: along as f32, factor: factor as f32, positive };
+    signs[words..words + 2].copy_from_slice(&tail.words());
 }
 
 impl<'a> SignsView<'a> {
@@ -136,16 +133,6 @@ impl<'a> SignsView<'a> {
     pub(crate) fn fetch(&self, rows: impl Iterator<Item = u32>) {
         let stride = stride(self.centre.len());
         rows.for_each(|row| prefetch(self.data, row as usize * stride, stride));
-    }
-
-    /// A row's `c.r`, factor and number of positive signs.
-    #[inline]
-    fn tail(&self, row: u32, stride: usize) -> Option<(f32, f32, f32)> {
-        let start = row as usize * stride + sign_words(self.centre.len());
-        let &[numbers, positive] = self.data.get(start..)?.first_chunk()?;
-        let along = f32::from_bits(numbers as u32);
-        let factor = f32::from_bits((numbers >> 32) as u32);
-        Some((along, factor, positive as u32 as f32))
     }
 
     /// The root of the mean square of what estimates leave out, per factor and length of the query.
@@ -236,13 +223,23 @@ impl Sieve {
 
     /// The estimate for a row, and the unit in which its error is measured.
     fn estimate(&self, signs: SignsView<'_>, row: u32) -> (f32, f32) {
-        let mut sum = [0];
+        let (mut sum, test) = ([0], SignTest { rest: self.rest, ..self.test(0.0) });
         (kernels().sign_sums)(&self.planes, signs.data, &[row], &mut sum);
-        let Some((along, factor, positive)) = signs.tail(row, self.planes.len() / PLANES) else {
-            return (0.0, 0.0);
-        };
-        let product = self.per_sum * sum[0] as f32 + self.per_positive * positive + self.rest;
-        (self.base + along + factor * product, factor * self.length)
+        let Some(tail) = test.tail(signs.data, row).map(SignTail::of) else { return (0.0, 0.0) };
+        (self.base + test.estimate(sum[0], tail), tail.factor * self.length)
+    }
+
+    /// What finds out whether rows may be as similar as `least`.
+    #[inline]
+    fn test(&self, least: f32) -> SignTest<'_> {
+        SignTest {
+            planes: &self.planes,
+            tail_at: sign_words(self.difference.len()),
+            per_sum: self.per_sum,
+            per_positive: self.per_positive,
+            rest: self.rest + self.per_factor,
+            wanted: least - self.base,
+        }
     }
 
     /// Removes rows whose similarity is hardly as large as `least`, in place. What stays is made known to
@@ -250,25 +247,14 @@ impl Sieve {
     #[inline]
     pub(crate) fn sift(&mut self, signs: SignsView<'_>, rows: &mut Vec<u32>, least: f32, near: impl Fn(u32)) {
         if !self.filled {
-            return;
+            return rows.iter().for_each(|&row| near(row));
         }
-        let stride = self.planes.len() / PLANES;
-        signs.fetch(rows.iter().copied());
-        let (rest, wanted) = (self.rest + self.per_factor, least - self.base);
-        let (mut kept, mut sums) = (0, [0; SIFTED]);
+        let (test, sift) = (self.test(least), kernels().sift);
+        let mut kept = 0;
         for first in (0..rows.len()).step_by(SIFTED) {
-            let end = rows.len().min(first + SIFTED);
             let before = kept;
-            (kernels().sign_sums)(&self.planes, signs.data, &rows[first..end], &mut sums);
-            for (at, &sum) in (first..end).zip(&sums) {
-                let row = rows[at];
-                let below = signs.tail(row, stride).is_some_and(|(along, factor, positive)| {
-                    let product = self.per_sum * sum as f32 + self.per_positive * positive;
-                    along + factor * (product + rest) < wanted
-                });
-                rows[kept] = row;
-                kept += usize::from(!below);
-            }
+            let judged = first..rows.len().min(first + SIFTED);
+            kept = sift(&test, signs.data, rows, judged, kept);
             rows[before..kept].iter().for_each(|&row| near(row));
         }
         rows.truncate(kept);

@@ -13,6 +13,7 @@ use revela_base::file::FileError;
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Silent;
 use revela_index::testing::HashEmbedder;
+use revela_index::topk::Scored;
 use revela_index::vectors::{RowReader, Vectors, npy};
 use revela_index::{
     Coding, Collection, CollectionBuilder, CollectionWriter, Duplicates, Effort, Error, GraphOptions,
@@ -264,6 +265,36 @@ fn from_vectors(dir: &Path, name: &str, rows: &Vectors, options: VectorOptions) 
     builder.build_from_vectors(&mut reader, None, &Silent, &never()).unwrap()
 }
 
+/// Searches that take turns find, to the last bit, what each finds alone.
+fn together_as_alone(collection: &Collection, queries: &Vectors) {
+    let (mut searcher, mut together) = (RowSearcher::new(collection), vec![Vec::new(); queries.len()]);
+    let keep = |query: usize, hits: &[Scored<u64>]| together[query] = hits.to_vec();
+    searcher.search_many(queries.view(), 10, Effort::Ef(40), keep).unwrap();
+    for (query, together) in queries.view().iter().zip(together) {
+        let alone = searcher.search(query, 10, Effort::Ef(40)).unwrap();
+        assert!(
+            alone.iter().map(|hit| (hit.id, hit.score)).eq(together.iter().map(|hit| (hit.id, hit.score)))
+        );
+        assert_eq!(alone.len(), 10);
+    }
+}
+
+#[test]
+fn errors_name_the_query_among_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let collection = from_vectors(dir.path(), "x", &vectors(1000, 1), small_graphs());
+    let queries = vectors(700, 2);
+    let (dim, mut data) = (queries.dim(), queries.into_data());
+    data[600 * dim..601 * dim].fill(0.0);
+    let queries = Vectors::new("queries", dim, data).unwrap();
+    let error = search_rows(&collection, &queries, 3, Effort::Ef(10)).unwrap_err();
+    assert!(matches!(error, Error::Row { row: 600, .. }), "{error}");
+    let mut searcher = RowSearcher::new(&collection);
+    let error = searcher.search_many(queries.view(), 3, Effort::Ef(10), |_, _| ()).unwrap_err();
+    assert!(matches!(error, Error::Row { row: 600, .. }), "{error}");
+    assert!(matches!(searcher.search(&[], 3, Effort::Exact), Err(Error::Dimension { found: 0, .. })));
+}
+
 #[test]
 fn every_way_of_keeping_vectors_finds_the_same_nearest() {
     let dir = tempfile::tempdir().unwrap();
@@ -288,9 +319,12 @@ fn every_way_of_keeping_vectors_finds_the_same_nearest() {
             if structure == Structure::Graph {
                 by_graph.push(recall(&found));
             }
-            let mut searcher = RowSearcher::new(&collection);
-            let one = searcher.search(queries.view().get(3).unwrap(), 10, Effort::Ef(40)).unwrap();
-            assert!(one.iter().map(|hit| hit.id as i32).eq(found.iter().nth(3).unwrap().iter().copied()));
+            together_as_alone(&collection, &queries);
+            // Now one shard is walked among those that are left, the others as before.
+            let path = collection.path().to_owned();
+            drop(collection);
+            CollectionWriter::open(&path).unwrap().delete(["0", "7", "899"]).unwrap();
+            together_as_alone(&Collection::open(&path).unwrap(), &queries);
         }
     }
     // The graphs are the same; only what compares differs.

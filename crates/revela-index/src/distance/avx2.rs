@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 use half::f16;
 
 use super::gather::gather;
+use super::sift::sift_by;
 use super::{CODE_BIAS, CODE_BLOCK, Kernels, scalar};
 
 pub(super) static KERNELS: Kernels = Kernels {
@@ -16,6 +17,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     gather_codes: |query, codes, rows, out| unsafe { gather_codes(query, codes, rows, out) },
     scan_codes: |query, codes, out| unsafe { scan_codes(query, codes, out) },
     sign_sums: |planes, data, rows, out| unsafe { sign_sums(planes, data, rows, out) },
+    sift: |test, data, rows, judged, kept| sift_by(KERNELS.sign_sums, test, data, rows, judged, kept),
     gather: |query, data, rows, out| unsafe { gather_f32(query, data, rows, out) },
     gather_f16: |query, data, rows, out| unsafe { gather_f16(query, data, rows, out) },
 };

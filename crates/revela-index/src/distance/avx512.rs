@@ -3,8 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::gather::{gather, gather_fours, signs};
-use super::{CODE_BIAS, CODE_BLOCK, Kernels, LINE_WORDS, PLANES, avx2};
+use super::gather::{gather, gather_fours};
+use super::{CODE_BIAS, CODE_BLOCK, Kernels, avx2, vpopcnt};
 
 /// Without instructions for bytes, codes take AVX2's way.
 static PLAIN: Kernels = Kernels {
@@ -17,6 +17,7 @@ static PLAIN: Kernels = Kernels {
     gather_codes: avx2::KERNELS.gather_codes,
     scan_codes: avx2::KERNELS.scan_codes,
     sign_sums: avx2::KERNELS.sign_sums,
+    sift: avx2::KERNELS.sift,
 };
 
 static VNNI: Kernels = Kernels {
@@ -29,6 +30,7 @@ static VNNI: Kernels = Kernels {
     gather_codes: |query, codes, rows, out| unsafe { gather_codes(query, codes, rows, out) },
     scan_codes: |query, codes, out| unsafe { scan_codes(query, codes, out) },
     sign_sums: PLAIN.sign_sums,
+    sift: PLAIN.sift,
 };
 
 static POPCNT: Kernels = Kernels {
@@ -39,8 +41,9 @@ static POPCNT: Kernels = Kernels {
     dot_codes: VNNI.dot_codes,
     gather_codes: VNNI.gather_codes,
     scan_codes: VNNI.scan_codes,
-    // SAFETY: `with_popcnt` hands it out only where the features were detected.
-    sign_sums: |planes, data, rows, out| unsafe { sign_sums(planes, data, rows, out) },
+    // SAFETY (all entries): `with_popcnt` hands these out only where the features were detected.
+    sign_sums: |planes, data, rows, out| unsafe { vpopcnt::sign_sums(planes, data, rows, out) },
+    sift: |test, data, rows, judged, kept| unsafe { vpopcnt::sift(test, data, rows, judged, kept) },
 };
 
 pub(super) fn available() -> Option<&'static Kernels> {
@@ -52,7 +55,8 @@ pub(super) fn with_vnni() -> Option<&'static Kernels> {
 }
 
 pub(super) fn with_popcnt() -> Option<&'static Kernels> {
-    (is_x86_feature_detected!("avx512vpopcntdq") && with_vnni().is_some()).then_some(&POPCNT)
+    let present = is_x86_feature_detected!("avx512vpopcntdq") && is_x86_feature_detected!("avx512vl");
+    (present && with_vnni().is_some()).then_some(&POPCNT)
 }
 
 #[target_feature(enable = "avx512f")]
@@ -198,7 +202,7 @@ fn dot_query_fours(rows: [&[u8]; 4], query: &[i8]) -> [i32; 4] {
 /// Adds the halves of 16 numbers.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn halves(sum: __m512i) -> __m256i {
+pub(super) fn halves(sum: __m512i) -> __m256i {
     _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum))
 }
 
@@ -218,54 +222,4 @@ fn dot_codes(a: &[u8], b: &[u8]) -> i32 {
         biases = _mm512_dpbusd_epi32(biases, bias, y);
     }
     _mm512_reduce_add_epi32(_mm512_sub_epi32(products, biases))
-}
-
-#[target_feature(enable = "avx512f,avx512vpopcntdq")]
-fn sign_sums(planes: &[u64], data: &[u64], rows: &[u32], out: &mut [u32]) {
-    let stride = planes.len() / PLANES;
-    let (lines, _) = planes.as_chunks::<LINE_WORDS>();
-    let (low, high) = lines.split_at(lines.len() / 2);
-    let ((p, q), (r, s)) = (low.split_at(low.len() / 2), high.split_at(high.len() / 2));
-    let planes = [p, q, r, s];
-    let one = |row: &[u64]| _mm512_reduce_add_epi64(weigh(row, planes)) as u32;
-    let four = |rows: [&[u64]; 4]| {
-        let [a, b, c, d] = rows;
-        add_four([weigh(a, planes), weigh(b, planes), weigh(c, planes), weigh(d, planes)])
-    };
-    signs(stride, data, rows, out, (one, four));
-}
-
-/// The parts of a weighted sum.
-#[target_feature(enable = "avx512f,avx512vpopcntdq")]
-#[inline]
-fn weigh(row: &[u64], [p, q, r, s]: [&[[u64; LINE_WORDS]]; PLANES]) -> __m512i {
-    let (row, _) = row.as_chunks::<LINE_WORDS>();
-    let mut sums = [_mm512_setzero_si512(); PLANES];
-    for (line, ((p, q), (r, s))) in row.iter().zip(p.iter().zip(q).zip(r.iter().zip(s))) {
-        // SAFETY: a line has 64 bytes.
-        let x = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
-        for (sum, plane) in sums.iter_mut().zip([p, q, r, s]) {
-            // SAFETY: as above.
-            let y = unsafe { _mm512_loadu_si512(plane.as_ptr().cast()) };
-            *sum = _mm512_add_epi64(*sum, _mm512_popcnt_epi64(_mm512_and_si512(x, y)));
-        }
-    }
-    let [a, b, c, d] = sums;
-    let (low, high) =
-        (_mm512_add_epi64(a, _mm512_add_epi64(b, b)), _mm512_add_epi64(c, _mm512_add_epi64(d, d)));
-    _mm512_add_epi64(low, _mm512_slli_epi64::<2>(high))
-}
-
-/// Adds the parts of each of four sums, which need no more than half of their 64 bits.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn add_four([a, b, c, d]: [__m512i; 4]) -> [u32; 4] {
-    let ab = halves(_mm512_or_si512(a, _mm512_slli_epi64::<32>(b)));
-    let cd = halves(_mm512_or_si512(c, _mm512_slli_epi64::<32>(d)));
-    let sums = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
-    let sums = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
-    let mut out = [0; 4];
-    // SAFETY: four numbers of four bytes are as many as are written.
-    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), sums) };
-    out
 }

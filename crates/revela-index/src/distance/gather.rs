@@ -1,18 +1,11 @@
-//! Loops over the rows of a matrix that lie anywhere, and fetching them ahead.
+//! Loops over the rows of a matrix that lie anywhere, and fetching them before.
 #![allow(unsafe_code)]
-
-/// Rows between the one that is being compared and the one that is being fetched.
-const AHEAD: usize = 16;
-
-/// The same for rows that are compared four at a time, which are rows of bytes and so shorter.
-#[cfg(target_arch = "x86_64")]
-const AHEAD_OF_FOUR: usize = 32;
 
 /// Bytes that the processor fetches at once.
 const LINE: usize = 64;
 
-/// Compares given rows of a matrix. Inlined into functions that are compiled for an instruction set, so
-/// that `dot` is compiled for it too.
+/// Compares given rows of a matrix, which whoever asks has fetched. Inlined into functions that are compiled
+/// for an instruction set, so that `dot` is compiled for it too.
 #[inline(always)]
 pub(super) fn gather<T, O: Copy>(
     stride: usize,
@@ -22,18 +15,13 @@ pub(super) fn gather<T, O: Copy>(
     missing: O,
     dot: impl Fn(&[T]) -> O,
 ) {
-    rows.iter().take(AHEAD).for_each(|&row| prefetch_row(data, row, stride));
-    for (at, (&row, out)) in rows.iter().zip(out).enumerate() {
-        if let Some(&later) = rows.get(at + AHEAD) {
-            prefetch_row(data, later, stride);
-        }
+    for (&row, out) in rows.iter().zip(out) {
         *out = row_of(data, row, stride).map_or(missing, &dot);
     }
 }
 
 /// As [`gather`], four rows at a time where there are as many: they share what is read of the query and
 /// what it takes to add up a sum's parts.
-#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn gather_fours<T, O: Copy>(
     stride: usize,
@@ -43,40 +31,9 @@ pub(super) fn gather_fours<T, O: Copy>(
     missing: O,
     (one, four): (impl Fn(&[T]) -> O, impl Fn([&[T]; 4]) -> [O; 4]),
 ) {
-    rows.iter().take(AHEAD_OF_FOUR).for_each(|&row| prefetch_row(data, row, stride));
-    let ahead = |at: usize| {
-        rows.iter().skip(4 * at + AHEAD_OF_FOUR).take(4).for_each(|&row| prefetch_row(data, row, stride));
-    };
-    in_fours(stride, data, rows, out, missing, ahead, (one, four));
-}
-
-/// Compares given rows of signs, four at a time. Whoever has many of them fetches them first.
-#[inline(always)]
-pub(super) fn signs(
-    stride: usize,
-    data: &[u64],
-    rows: &[u32],
-    out: &mut [u32],
-    (one, four): (impl Fn(&[u64]) -> u32, impl Fn([&[u64]; 4]) -> [u32; 4]),
-) {
-    in_fours(stride, data, rows, out, u32::MAX, |_| (), (one, four));
-}
-
-/// Compares rows four at a time where there are as many; `ahead` hears of each four.
-#[inline(always)]
-fn in_fours<T, O: Copy>(
-    stride: usize,
-    data: &[T],
-    rows: &[u32],
-    out: &mut [O],
-    missing: O,
-    ahead: impl Fn(usize),
-    (one, four): (impl Fn(&[T]) -> O, impl Fn([&[T]; 4]) -> [O; 4]),
-) {
     let (fours, rest) = rows.as_chunks::<4>();
     let (out_of_fours, out_of_rest) = out.split_at_mut((4 * fours.len()).min(out.len()));
-    for (at, (four_rows, out)) in fours.iter().zip(out_of_fours.chunks_exact_mut(4)).enumerate() {
-        ahead(at);
+    for (four_rows, out) in fours.iter().zip(out_of_fours.chunks_exact_mut(4)) {
         // `map` would not be compiled into a function for other instructions.
         let [a, b, c, d] = *four_rows;
         let found = [
@@ -96,14 +53,9 @@ fn in_fours<T, O: Copy>(
 }
 
 #[inline(always)]
-fn row_of<T>(data: &[T], row: u32, stride: usize) -> Option<&[T]> {
+pub(super) fn row_of<T>(data: &[T], row: u32, stride: usize) -> Option<&[T]> {
     let start = row as usize * stride;
     data.get(start..start + stride)
-}
-
-#[inline(always)]
-fn prefetch_row<T>(data: &[T], row: u32, stride: usize) {
-    prefetch(data, row as usize * stride, stride);
 }
 
 /// Asks for numbers `start..start + length` to be brought near. Harmless for numbers that don't exist.

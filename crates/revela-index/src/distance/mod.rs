@@ -13,11 +13,16 @@ mod gather;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+mod sift;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod vpopcnt;
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 pub(crate) use gather::prefetch;
+pub(crate) use sift::{SIFTED, SignTail, SignTest};
 pub(crate) use tile::tile;
 
 /// What is added to an int8 code so that it is stored without a sign, which is what the machines'
@@ -32,6 +37,9 @@ pub(crate) const PLANES: usize = 4;
 
 /// Words that the processor fetches at once; rows of signs are whole lines.
 pub(crate) const LINE_WORDS: usize = 8;
+
+/// Judges rows; see [`Kernels::sift`].
+type Sift = fn(&SignTest<'_>, &[u64], &mut [u32], Range<usize>, usize) -> usize;
 
 /// Compares a query with the given rows of a matrix.
 type Gather<Q, T, O> = fn(&[Q], &[T], &[u32], &mut [O]);
@@ -59,6 +67,9 @@ pub(crate) struct Kernels {
     /// them up, those of plane `i` times 2^i. Rows have whole lines, of [`LINE_WORDS`] words; a row outside
     /// of the matrix gets the largest number.
     pub(crate) sign_sums: Gather<u64, u64, u32>,
+    /// Judges the rows in a range of a list by their signs: those that are wanted are moved to a place, not
+    /// behind the range, and after it; returns where the last one's end is. Rows outside of the matrix stay.
+    pub(crate) sift: Sift,
     /// Dot products of a query with rows of f32.
     pub(crate) gather: Gather<f32, f32, f32>,
     /// Dot products of a query with rows of f16, given by their bits.

@@ -16,6 +16,7 @@ static KERNELS: Kernels = Kernels {
     gather: |query, data, rows, out| unsafe { gather_f32(query, data, rows, out) },
     gather_f16: scalar::KERNELS.gather_f16,
     sign_sums: scalar::KERNELS.sign_sums,
+    sift: scalar::KERNELS.sift,
 };
 
 pub(super) fn available() -> Option<&'static Kernels> {

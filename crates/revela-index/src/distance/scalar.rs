@@ -2,7 +2,8 @@
 
 use half::f16;
 
-use super::gather::{gather, signs};
+use super::gather::{gather, gather_fours};
+use super::sift::sift_by;
 use super::{CODE_BIAS, CODE_BLOCK, Kernels, PLANES};
 
 /// Independent sums, so that the compiler may use whatever vectors the target has.
@@ -21,6 +22,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         }
     },
     sign_sums: |planes, data, rows, out| sign_sums_of(planes, data, rows, out),
+    sift: |test, data, rows, judged, kept| sift_by(sign_sums_of, test, data, rows, judged, kept),
     gather: |query, data, rows, out| {
         gather(query.len(), data, rows, out, f32::NEG_INFINITY, |row| dot(query, row));
     },
@@ -69,7 +71,7 @@ fn dot_query(codes: &[u8], query: &[i8]) -> i32 {
 #[inline(always)]
 pub(super) fn sign_sums_of(planes: &[u64], data: &[u64], rows: &[u32], out: &mut [u32]) {
     let one = |row: &[u64]| sign_sum(row, planes);
-    signs(planes.len() / PLANES, data, rows, out, (one, |rows: [&[u64]; 4]| rows.map(one)));
+    gather_fours(planes.len() / PLANES, data, rows, out, u32::MAX, (one, |rows: [&[u64]; 4]| rows.map(one)));
 }
 
 #[inline(always)]

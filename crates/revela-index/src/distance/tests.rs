@@ -120,6 +120,41 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn the_same_rows_are_sifted_everywhere(
+        lines in 1usize..4,
+        words in proptest::collection::vec(any::<u64>(), 400),
+        tails in proptest::collection::vec((-1f32..1.0, -0.1f32..0.1, any::<u32>()), 9),
+        rows in proptest::collection::vec(0u32..9, 0..40),
+        before in 0usize..5,
+        wanted in -1f32..1.0,
+    ) {
+        let stride = lines * LINE_WORDS;
+        let (planes, data) = words.split_at(stride * PLANES);
+        let (mut data, tail_at) = (data.to_vec(), stride - 2);
+        for (row, &(along, factor, positive)) in data.chunks_exact_mut(stride).zip(&tails) {
+            row[tail_at..].copy_from_slice(&SignTail { along, factor, positive }.words());
+        }
+        let test = SignTest { planes, tail_at, per_sum: 1e-3, per_positive: -1e-9, rest: 0.1, wanted };
+        let mut sums = vec![0; rows.len()];
+        (scalar::KERNELS.sign_sums)(planes, &data, &rows, &mut sums);
+        let judged = before.min(rows.len())..rows.len();
+        let good = |at: &usize| test.tail(&data, rows[*at]).is_none_or(|tail| {
+            test.estimate(sums[*at], SignTail::of(tail)) >= wanted
+        });
+        let expected: Vec<u32> = judged.clone().filter(good).map(|at| rows[at]).collect();
+        for kernels in available() {
+            for kept in [0, judged.start] {
+                let mut sifted = rows.clone();
+                let end = (kernels.sift)(&test, &data, &mut sifted, judged.clone(), kept);
+                prop_assert_eq!(&sifted[kept..end], &expected, "{}", kernels.name);
+                prop_assert_eq!(&sifted[..kept], &rows[..kept], "{}", kernels.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_plain_one_is_always_there() {
     assert_eq!(available().last().map(|k| k.name), Some("scalar"));

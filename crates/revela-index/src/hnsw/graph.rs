@@ -84,13 +84,17 @@ impl<'a> GraphView<'a> {
 
     /// The neighbours of an upper node on a level above 0, as places.
     pub(crate) fn upper_neighbours(&self, place: u32, level: u32) -> impl Iterator<Item = u32> + 'a {
+        let count = self.upper_nodes.len();
+        self.upper_list(place, level).iter().take_while(move |&place| (place as usize) < count)
+    }
+
+    /// The slots for them.
+    pub(super) fn upper_list(&self, place: u32, level: u32) -> Links<'a> {
         let first =
             self.upper_nodes.get(place as usize).map_or(usize::MAX, |upper| upper.first_list as usize);
         let number = first.saturating_add(level.saturating_sub(1) as usize);
-        let count = self.upper_nodes.len();
         let number = u32::try_from(number).unwrap_or(u32::MAX);
-        let slots = Links::Wide(self.upper_links).list(number, self.upper_slots);
-        slots.iter().take_while(move |&place| (place as usize) < count)
+        Links::Wide(self.upper_links).list(number, self.upper_slots)
     }
 
     /// The node at a place among the upper nodes, if it is one.

@@ -17,7 +17,7 @@ pub use build::{GraphOptions, InsertOrder};
 pub(crate) use graph::{Graph, GraphView};
 pub(crate) use links::Links;
 pub(crate) use pool::MOST_NODES;
-pub(crate) use search::{Scorer, Walk};
+pub(crate) use search::{Company, Scorer, Walk};
 
 #[cfg(test)]
 pub(crate) use build::tests::clusters;

@@ -97,25 +97,27 @@ impl Pool {
     }
 }
 
-/// Marks nodes as seen. Each search has its own mark, so nothing is cleared between most searches.
+/// Marks nodes as seen, one bit each.
 #[derive(Debug, Default)]
 pub(super) struct Visited {
     marks: Vec<u8>,
+    /// Those that are marked.
+    marked: Vec<u32>,
     /// Nodes of the graph that is searched; marks of larger ones may follow.
     count: usize,
-    epoch: u8,
 }
 
 impl Visited {
+    /// Forgets all marks.
     pub(super) fn start(&mut self, count: u32) {
-        if self.marks.len() < count as usize {
-            self.marks.resize(count as usize, 0);
+        for node in self.marked.drain(..) {
+            if let Some(marks) = self.marks.get_mut(node as usize / 8) {
+                *marks = 0;
+            }
         }
         self.count = count as usize;
-        self.epoch = self.epoch.wrapping_add(1);
-        if self.epoch == 0 {
-            self.marks.fill(0);
-            self.epoch = 1;
+        if self.marks.len() < self.count.div_ceil(8) {
+            self.marks.resize(self.count.div_ceil(8), 0);
         }
     }
 
@@ -123,28 +125,36 @@ impl Visited {
     /// `fresh`.
     #[inline]
     pub(super) fn insert_all(&mut self, nodes: impl ExactSizeIterator<Item = u32>, fresh: &mut Vec<u32>) {
-        let (marks, epoch) = (self.marks.get_mut(..self.count).unwrap_or_default(), self.epoch);
         // Each node is written down, and its place used again unless it is new: whether it is cannot be
         // foreseen, and a branch would often be guessed wrongly.
         fresh.resize(nodes.len(), 0);
         let mut count = 0;
-        for node in nodes {
-            let (Some(mark), Some(place)) = (marks.get_mut(node as usize), fresh.get_mut(count)) else {
+        for node in nodes.take_while(|&node| (node as usize) < self.count) {
+            let (Some(marks), Some(place)) = (self.marks.get_mut(node as usize / 8), fresh.get_mut(count))
+            else {
                 break;
             };
             *place = node;
-            count += usize::from(std::mem::replace(mark, epoch) != epoch);
+            count += usize::from(*marks >> (node % 8) & 1 == 0);
+            *marks |= 1 << (node % 8);
         }
         fresh.truncate(count);
+        self.marked.extend_from_slice(fresh);
     }
 
     /// Marks a node; returns whether it was not marked before. Nodes that don't exist count as marked.
     #[inline]
     pub(super) fn insert(&mut self, node: u32) -> bool {
-        match self.marks.get_mut(..self.count).and_then(|marks| marks.get_mut(node as usize)) {
-            Some(mark) => std::mem::replace(mark, self.epoch) != self.epoch,
-            None => false,
+        let Some(marks) = self.marks.get_mut(node as usize / 8).filter(|_| (node as usize) < self.count)
+        else {
+            return false;
+        };
+        let fresh = *marks >> (node % 8) & 1 == 0;
+        if fresh {
+            *marks |= 1 << (node % 8);
+            self.marked.push(node);
         }
+        fresh
     }
 }
 

@@ -68,7 +68,7 @@ fn search_all(lists: &mut Lists, graph: &Graph, codes: CodesView<'_>) {
     let search = |(walk, query, raw): &mut (Walk, CodedQuery, Vec<i32>),
                   (node, list): (usize, &mut Vec<u32>)| {
         query.fill_from(&codes, node as u32);
-        walk.search(graph.view(), &mut Coded { codes, query, raw }, graph.ef_construction as usize);
+        walk.search(graph.view(), &mut Coded { codes: &codes, query, raw }, graph.ef_construction as usize);
         list.extend(walk.found().map(|(found, _)| found));
         list.sort_unstable();
         list.dedup();

@@ -21,47 +21,114 @@ pub(crate) trait Scorer {
         sieve.reset();
     }
 
-    /// Rows that are likely to be sifted soon.
-    fn fetch(&self, _rows: impl Iterator<Item = u32>) {}
+    /// Asks for what these rows are scored by to be brought near.
+    fn fetch(&self, rows: impl Iterator<Item = u32>);
 
-    /// Removes rows, in place, that are hardly as similar as `least`.
-    fn sift(&mut self, _sieve: &mut Sieve, _rows: &mut Vec<u32>, _least: f32) {}
+    /// The same for what they are sifted by.
+    fn fetch_for_sifting(&self, _rows: impl Iterator<Item = u32>) {}
+
+    /// Removes rows, in place, that are hardly as similar as `least`, and fetches the others.
+    fn sift(&mut self, _sieve: &mut Sieve, rows: &mut Vec<u32>, _least: f32) {
+        self.fetch(rows.iter().copied());
+    }
 }
 
-/// Memory of searches, used again by the next one.
+/// Whether a walk shares its thread with others, which take their turns while it waits for memory.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// It must guess what it will need, and fetch that while it works on what it has.
+    #[default]
+    Alone,
+    /// It fetches what it needs in its next turn.
+    Others,
+}
+
+/// What a walk does next.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    #[default]
+    Done,
+    /// Looks up the neighbours on an upper level.
+    Upper,
+    /// Steps to the best of them, or a level down.
+    Descend,
+    /// Looks up the neighbours on level 0 of this node.
+    Expand(u32),
+    Sift,
+    Score,
+}
+
+/// One search through a graph, in turns, and its memory, used again by the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
+    company: Company,
+    turn: Turn,
     visited: Visited,
     pool: Pool,
     candidates: BinaryHeap<Reverse<Found>>,
+    /// Where the descent stands: the best node so far with its place, and the level.
+    best: Option<(u32, Found)>,
+    level: u32,
     places: Vec<u32>,
     fresh: Vec<u32>,
     scores: Vec<f32>,
     sieve: Sieve,
+    /// The node whose neighbours were fetched ahead.
+    ahead: Option<u32>,
 }
 
 impl Walk {
-    /// The `ef` best nodes that a walk finds, in [`found`](Self::found).
-    pub(crate) fn search(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer, ef: usize) {
-        self.start(graph, scorer, ef);
-        self.fresh
-            .iter()
-            .zip(&self.scores)
-            .for_each(|(&node, &score)| self.pool.offer(Found::new(score, node)));
-        while let Some(node) = self.pool.expand_next() {
-            self.gather_fresh(graph, node);
-            // While these neighbours are compared, what is likely to be needed next comes near.
-            if let Some(next) = self.pool.peek_next(1).next() {
-                scorer.fetch(graph.neighbours(next));
+    /// Begins to look for the `ef` best nodes; [`step`](Self::step) goes on.
+    pub(crate) fn begin(
+        &mut self,
+        graph: GraphView<'_>,
+        scorer: &mut impl Scorer,
+        ef: usize,
+        company: Company,
+    ) {
+        self.visited.start(graph.count);
+        self.pool.reset(ef);
+        scorer.start(&mut self.sieve);
+        (self.company, self.turn, self.best, self.level) = (company, Turn::Done, None, graph.levels);
+        self.fresh.clear();
+        self.places.clear();
+        if let Some(entry) = graph.entry_node() {
+            self.fresh.push(entry);
+            self.places.push(graph.entry);
+            scorer.fetch(self.fresh.iter().copied());
+            self.turn = Turn::Descend;
+        }
+    }
+
+    /// Takes the next turn, and fetches what the one after it needs. Whether there is one; if not, what was
+    /// found is in [`found`](Self::found).
+    #[inline]
+    pub(crate) fn step(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer) -> bool {
+        loop {
+            match self.turn {
+                Turn::Done => return false,
+                Turn::Upper => self.look_up(graph, scorer),
+                Turn::Descend => self.descend(graph, scorer),
+                Turn::Expand(node) => self.expand(graph, scorer, node),
+                Turn::Sift => self.sift(scorer),
+                Turn::Score => {
+                    self.score(scorer);
+                    for (&node, &score) in self.fresh.iter().zip(&self.scores) {
+                        self.pool.offer(Found::new(score, node));
+                    }
+                    self.go_on(graph);
+                }
             }
-            self.score_fresh(scorer);
-            for (&node, &score) in self.fresh.iter().zip(&self.scores) {
-                self.pool.offer(Found::new(score, node));
-            }
-            for next in self.pool.peek_next(PEEKED) {
-                graph.list(next).fetch();
+            if self.company == Company::Others {
+                return true;
             }
         }
+    }
+
+    /// All turns of a walk that is alone.
+    pub(crate) fn search(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer, ef: usize) {
+        self.begin(graph, scorer, ef, Company::Alone);
+        self.step(graph, scorer);
     }
 
     /// The `ef` best nodes for which `keep` is true. The walk goes through the others too, and goes on
@@ -75,7 +142,14 @@ impl Walk {
         budget: usize,
         keep: &dyn Fn(u32) -> bool,
     ) -> bool {
-        self.start(graph, scorer, ef);
+        self.begin(graph, scorer, ef, Company::Alone);
+        while self.turn == Turn::Descend {
+            self.descend(graph, scorer);
+            if self.turn == Turn::Upper {
+                self.look_up(graph, scorer);
+            }
+        }
+        self.score(scorer);
         self.candidates.clear();
         let mut compared = 0;
         loop {
@@ -95,8 +169,11 @@ impl Walk {
             }
             match self.candidates.pop() {
                 Some(Reverse(best)) if !self.pool.refuses(best) || self.is_kept(best) => {
-                    self.gather_fresh(graph, best.node());
-                    self.score_fresh(scorer);
+                    self.expand(graph, scorer, best.node());
+                    if self.turn == Turn::Sift {
+                        self.sift(scorer);
+                    }
+                    self.score(scorer);
                 }
                 _ => return true,
             }
@@ -113,78 +190,101 @@ impl Walk {
         self.pool.found().iter().map(|found| (found.node(), found.score()))
     }
 
-    /// Descends to level 0. Leaves where the search should begin among the fresh nodes: where the descent
-    /// ended, and the entry point, from which all nodes can be reached.
-    fn start(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer, ef: usize) {
-        self.visited.start(graph.count);
-        self.pool.reset(ef);
-        scorer.start(&mut self.sieve);
-        self.fresh.clear();
-        if let Some(entry) = graph.entry_node() {
-            let near = self.descend(graph, scorer, entry);
-            self.fresh.clear();
-            self.fresh.extend([near, entry].into_iter().filter(|&node| self.visited.insert(node)));
+    /// The next turn of a walk on level 0.
+    #[inline]
+    fn go_on(&mut self, graph: GraphView<'_>) {
+        if self.company == Company::Alone {
+            for later in self.pool.peek_next(PEEKED + 1).skip(1) {
+                graph.list(later).fetch();
+            }
         }
-        self.score_fresh(scorer);
+        self.turn = match self.pool.expand_next() {
+            Some(node) => {
+                graph.list(node).fetch();
+                Turn::Expand(node)
+            }
+            None => Turn::Done,
+        };
     }
 
     /// Leaves the neighbours of a node that were not seen before among the fresh nodes.
     #[inline]
-    fn gather_fresh(&mut self, graph: GraphView<'_>, node: u32) {
+    fn expand(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer, node: u32) {
         match graph.list(node) {
             Links::Wide(slots) => self.visited.insert_all(slots.iter().copied(), &mut self.fresh),
             Links::Packed(slots) => self.visited.insert_all(slots.iter().map(unpack), &mut self.fresh),
         }
+        // Until there are enough nodes none can be left out.
+        if self.pool.worst_of_enough().is_some() {
+            if self.ahead != Some(node) {
+                scorer.fetch_for_sifting(self.fresh.iter().copied());
+            }
+            self.turn = Turn::Sift;
+        } else {
+            scorer.fetch(self.fresh.iter().copied());
+            self.turn = Turn::Score;
+        }
+        if self.company == Company::Alone
+            && let Some(next) = self.pool.peek_next(1).next()
+        {
+            scorer.fetch_for_sifting(graph.neighbours(next));
+            self.ahead = Some(next);
+        }
     }
 
-    /// Scores those of the fresh nodes that may be good enough; the others are no longer among them.
+    /// Leaves only those among the fresh nodes that may be good enough.
     #[inline]
-    fn score_fresh(&mut self, scorer: &mut impl Scorer) {
+    fn sift(&mut self, scorer: &mut impl Scorer) {
         if let Some(worst) = self.pool.worst_of_enough() {
             scorer.sift(&mut self.sieve, &mut self.fresh, worst);
         }
-        self.scores.resize(self.fresh.len(), 0.0);
-        scorer.scores(&self.fresh, &mut self.scores);
+        self.turn = Turn::Score;
     }
 
-    /// On each upper level steps to the best neighbour while that is better. Every step improves, so
-    /// it ends even in a damaged graph.
-    fn descend(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer, entry: u32) -> u32 {
-        if graph.levels == 0 {
-            return entry;
+    #[inline]
+    fn score(&mut self, scorer: &mut impl Scorer) {
+        if self.scores.len() < self.fresh.len() {
+            self.scores.resize(self.fresh.len(), 0.0);
         }
-        self.fresh.clear();
-        self.fresh.push(entry);
-        self.score_fresh(scorer);
-        let score = self.scores.first().copied().unwrap_or(f32::NEG_INFINITY);
-        let (mut place, mut best) = (graph.entry, Found::new(score, entry));
-        for level in (1..=graph.levels).rev() {
-            while let Some((better, found)) = self.best_upper(graph, scorer, place, level)
-                && found < best
-            {
-                (place, best) = (better, found);
-            }
-        }
-        best.node()
+        scorer.scores(&self.fresh, &mut self.scores[..self.fresh.len()]);
     }
 
-    fn best_upper(
-        &mut self,
-        graph: GraphView<'_>,
-        scorer: &mut impl Scorer,
-        place: u32,
-        level: u32,
-    ) -> Option<(u32, Found)> {
+    fn look_up(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer) {
         self.places.clear();
         self.fresh.clear();
-        for place in graph.upper_neighbours(place, level) {
+        let place = self.best.map_or(graph.entry, |(place, _)| place);
+        for place in graph.upper_neighbours(place, self.level) {
             if let Some(node) = graph.upper_node(place) {
                 self.places.push(place);
                 self.fresh.push(node);
             }
         }
-        self.score_fresh(scorer);
+        scorer.fetch(self.fresh.iter().copied());
+        self.turn = Turn::Descend;
+    }
+
+    /// On each upper level steps to the best neighbour while that is better. Every step improves, so
+    /// it ends even in a damaged graph.
+    fn descend(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer) {
+        self.score(scorer);
         let found = self.fresh.iter().zip(&self.scores).map(|(&node, &score)| Found::new(score, node));
-        self.places.iter().copied().zip(found).min_by_key(|&(_, found)| found)
+        let nearest = self.places.iter().copied().zip(found).min_by_key(|&(_, found)| found);
+        match (nearest, self.best) {
+            (Some(nearest), best) if best.is_none_or(|best| nearest.1 < best.1) => self.best = Some(nearest),
+            _ => self.level = self.level.saturating_sub(1),
+        }
+        let Some((place, best)) = self.best else { return };
+        if self.level > 0 {
+            graph.upper_list(place, self.level).fetch();
+            self.turn = Turn::Upper;
+            return;
+        }
+        // The search begins where the descent ended, and at the entry point, from which all can be reached.
+        graph.list(best.node()).fetch();
+        self.fresh.clear();
+        let first = [Some(best.node()), graph.entry_node()];
+        self.fresh.extend(first.into_iter().flatten().filter(|&node| self.visited.insert(node)));
+        scorer.fetch(self.fresh.iter().copied());
+        self.turn = Turn::Score;
     }
 }

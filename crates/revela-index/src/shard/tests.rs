@@ -116,13 +116,13 @@ fn search_everything(shard: &Shard) {
     let unit = vec![1.0 / (rows.dim() as f32).sqrt(); rows.dim()];
     if let Some(head) = shard.heads().and_then(|heads| heads.query(&unit)) {
         let mut places: Vec<u32> = (0..shard.len().min(100)).collect();
-        head.sift(&mut places, 0.1, |place| shard.order().row(place));
+        head.sift(&mut places, 0.1, |place| shard.order().row(place), |_| ());
         assert!(places.iter().all(|&place| place < shard.len()));
     }
     if let Some(codes) = shard.codes() {
         exact::scan(rows, (codes, shard.order()), (&query, &coded), &|_| true, &mut scratch, &mut top);
         if let Some(graph) = shard.graph() {
-            let mut scorer = Coded { codes, query: &coded, raw: &mut Vec::new() };
+            let mut scorer = Coded { codes: &codes, query: &coded, raw: &mut Vec::new() };
             walk.search(graph, &mut scorer, 5);
             walk.search_filtered(graph, &mut scorer, 5, 50, &|row| row % 2 == 0);
         }

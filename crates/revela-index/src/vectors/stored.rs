@@ -6,7 +6,7 @@ use half::f16;
 use serde::{Deserialize, Serialize};
 
 use super::{Rows, row_error};
-use crate::distance::kernels;
+use crate::distance::{kernels, prefetch};
 use crate::error::{Error, RowProblem};
 
 /// Type of stored numbers.
@@ -82,7 +82,17 @@ impl StoredRows<'_> {
         }
     }
 
-    /// Dot products with these rows; minus infinity for rows that do not exist.
+    /// Asks for a row to be brought near.
+    #[inline]
+    pub(crate) fn fetch(&self, row: u32) {
+        let (row, dim) = (row as usize, self.dim());
+        match self {
+            Self::F32(all) => prefetch(all.data(), row * dim, dim),
+            Self::F16 { data, .. } => prefetch(data, row * dim, dim),
+        }
+    }
+
+    /// Dot products with these rows, which should have been fetched; minus infinity for rows that do not exist.
     #[inline]
     pub(crate) fn scores(&self, query: &[f32], rows: &[u32], out: &mut [f32]) {
         if query.len() != self.dim() {

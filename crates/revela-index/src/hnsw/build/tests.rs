@@ -5,8 +5,9 @@ use revela_base::seed::Seed;
 
 use super::*;
 use crate::codes::Codes;
-use crate::hnsw::{GraphView, Links, Scorer, Walk};
+use crate::hnsw::{Company, GraphView, Links, Scorer, Walk};
 use crate::topk::{Scored, TopK};
+use crate::turns::{LANES, in_turns};
 use crate::vectors::Vectors;
 
 /// Points around a few centres, which are always the same, of length 1.
@@ -24,6 +25,8 @@ pub(crate) fn clusters(count: usize, dim: usize, seed: u64) -> Vectors {
 struct Exact<'a>(&'a Vectors, &'a [f32]);
 
 impl Scorer for Exact<'_> {
+    fn fetch(&self, _rows: impl Iterator<Item = u32>) {}
+
     fn scores(&mut self, rows: &[u32], out: &mut [f32]) {
         for (&row, out) in rows.iter().zip(out) {
             let row = self.0.view().get(row as usize).unwrap();
@@ -104,6 +107,33 @@ fn packed_lists_lead_the_same_way() {
             walk.found().collect::<Vec<_>>()
         };
         assert_eq!(walked(packed), walked(graph.view()));
+    }
+}
+
+/// Walks that take turns find what each finds alone.
+#[test]
+fn company_changes_nothing() {
+    let (vectors, queries) = (clusters(900, 16, 1), clusters(23, 16, 2));
+    let graph = graph_of(&vectors, SERIAL);
+    let found = |walk: &Walk| walk.found().collect::<Vec<_>>();
+    let mut together = vec![Vec::new(); queries.len()];
+    let query = |number: usize| Exact(&vectors, queries.view().get(number).unwrap());
+    let begin = |(walk, number): &mut (Walk, usize), next| {
+        *number = next;
+        walk.begin(graph.view(), &mut query(next), 30, Company::Others);
+    };
+    let step = |(walk, number): &mut (Walk, usize)| {
+        let more = walk.step(graph.view(), &mut query(*number));
+        if !more {
+            together[*number] = found(walk);
+        }
+        more
+    };
+    in_turns(&mut [(); LANES].map(|()| Default::default()), queries.len(), begin, step);
+    for (number, together) in together.into_iter().enumerate() {
+        let mut walk = Walk::default();
+        walk.search(graph.view(), &mut query(number), 30);
+        assert_eq!(together, found(&walk), "{number}");
     }
 }
 
