@@ -150,6 +150,7 @@ mod tests {
     use crate::vectors::{Dtype, Vectors};
     use proptest::prelude::*;
     use revela_base::interrupt::Interrupt;
+    use revela_base::progress::Silent;
 
     fn both(
         stored: StoredRows<'_>,
@@ -164,7 +165,7 @@ mod tests {
         let (mut scratch, mut plain, mut fast) = (ExactScratch::default(), TopK::new(k), TopK::new(k));
         let given = (0..stored.len() as u32).filter(|&row| keep(row));
         compare(stored, query, given, &mut scratch, &mut plain);
-        let order = RowOrder::local(codes.view(), &Interrupt::new()).unwrap();
+        let order = RowOrder::local(codes.view(), &Silent, &Interrupt::new()).unwrap();
         let (arranged, order) = (codes.arranged(&order), RowOrderView::new(order.places()));
         let codes = (arranged.view(), order);
         scan(stored, codes, (query, &coded), &keep, &mut scratch, &mut fast);

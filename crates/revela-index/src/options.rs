@@ -86,7 +86,7 @@ impl VectorOptions {
             (true, _) | (false, Coding::Int8) => Codes::of(rows),
         };
         if with_graph {
-            let order = RowOrder::local(codes.view(), interrupt)?;
+            let order = RowOrder::local(codes.view(), progress, interrupt)?;
             codes = codes.arranged(&order);
             let places = order.inverse();
             vectors.graph = Some(hnsw::build(codes.view(), &places, self.graph, progress, interrupt)?);

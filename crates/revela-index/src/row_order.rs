@@ -8,6 +8,7 @@
 
 use rayon::prelude::*;
 use revela_base::interrupt::{Interrupt, Interrupted};
+use revela_base::progress::{Progress, Task};
 
 use crate::codes::{CodedQuery, CodesView};
 
@@ -33,9 +34,14 @@ pub(crate) struct RowOrderView<'a>(Option<&'a [u32]>);
 
 impl RowOrder {
     /// Brings near rows together. The codes are in the order of the rows.
-    pub(crate) fn local(codes: CodesView<'_>, interrupt: &Interrupt) -> Result<Self, Interrupted> {
+    pub(crate) fn local(
+        codes: CodesView<'_>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self, Interrupted> {
+        let task = progress.task("order", "vectors", Some(codes.len() as u64));
         let mut rows: Vec<u32> = (0..codes.len() as u32).collect();
-        arrange(codes, &mut rows, interrupt);
+        arrange(codes, &mut rows, &*task, interrupt);
         interrupt.check().map(|()| Self(rows))
     }
 
@@ -89,8 +95,11 @@ const FETCHED: usize = 32;
 
 /// Puts rows in order. Every step is decided by scores and then by row numbers, so that the result does not
 /// depend on threads.
-fn arrange(codes: CodesView<'_>, rows: &mut [u32], interrupt: &Interrupt) {
-    if rows.len() <= TOGETHER || (rows.len() >= WORTH_THREADS && interrupt.requested()) {
+fn arrange(codes: CodesView<'_>, rows: &mut [u32], task: &dyn Task, interrupt: &Interrupt) {
+    if rows.len() <= TOGETHER {
+        return task.advance(rows.len() as u64);
+    }
+    if rows.len() >= WORTH_THREADS && interrupt.requested() {
         return;
     }
     let mut query = CodedQuery::default();
@@ -104,9 +113,9 @@ fn arrange(codes: CodesView<'_>, rows: &mut [u32], interrupt: &Interrupt) {
     rows.iter_mut().zip(scored).for_each(|(row, (_, sorted))| *row = sorted);
     let (low, high) = rows.split_at_mut(rows.len() / 2);
     match low.len() < WORTH_THREADS {
-        true => [low, high].into_iter().for_each(|half| arrange(codes, half, interrupt)),
+        true => [low, high].into_iter().for_each(|half| arrange(codes, half, task, interrupt)),
         false => {
-            rayon::join(|| arrange(codes, low, interrupt), || arrange(codes, high, interrupt));
+            rayon::join(|| arrange(codes, low, task, interrupt), || arrange(codes, high, task, interrupt));
         }
     }
 }
@@ -155,10 +164,11 @@ mod tests {
     use crate::hnsw::clusters;
     use crate::vectors::Vectors;
     use proptest::prelude::*;
+    use revela_base::progress::Silent;
 
     fn order_of(vectors: &Vectors) -> RowOrder {
         let codes = Codes::of(vectors.view());
-        RowOrder::local(codes.view(), &Interrupt::new()).unwrap()
+        RowOrder::local(codes.view(), &Silent, &Interrupt::new()).unwrap()
     }
 
     proptest! {
@@ -214,6 +224,6 @@ mod tests {
         let interrupt = Interrupt::new();
         interrupt.request();
         let codes = Codes::of(clusters(10, 3, 0).view());
-        assert!(RowOrder::local(codes.view(), &interrupt).is_err());
+        assert!(RowOrder::local(codes.view(), &Silent, &interrupt).is_err());
     }
 }

@@ -134,7 +134,7 @@ pub(crate) fn build(
     let inserted =
         catch_unwind(AssertUnwindSafe(|| insert(distance, sequence, options, progress, interrupt)));
     let inserted = inserted.unwrap_or_else(|_| Err(Error::Graph("inserting a vector failed".to_owned())))?;
-    refine::refine(inserted, distance, options, interrupt)
+    refine::refine(inserted, distance, options, progress, interrupt)
 }
 
 fn insert(

@@ -7,7 +7,8 @@
 //! skips a candidate that one already chosen is clearly nearer to: the way there leads over that one.
 
 use rayon::prelude::*;
-use revela_base::interrupt::Interrupt;
+use revela_base::interrupt::{Interrupt, Interrupted};
+use revela_base::progress::{Progress, Task};
 
 use super::build::{GraphOptions, Inserted, RowDistance};
 use super::graph::{Graph, UpperNode};
@@ -19,6 +20,12 @@ use crate::error::Error;
 /// A candidate is skipped when a chosen neighbour is nearer to it than the node by this factor.
 const ALPHA: f32 = 1.2;
 
+/// Nodes by which progress is told.
+const TOLD: usize = 256;
+
+/// Passes over all nodes that take long.
+const PASSES: u64 = 4;
+
 /// Neighbours of each node of one level.
 type Lists = Vec<Vec<u32>>;
 
@@ -27,6 +34,7 @@ pub(super) fn refine(
     inserted: Inserted,
     distance: RowDistance<'_>,
     options: GraphOptions,
+    progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Graph, Error> {
     let slots = options.slots() as usize;
@@ -45,28 +53,59 @@ pub(super) fn refine(
     let mut lists = level_lists(&inserted, 0);
     let entry = inserted.entry;
     drop(inserted);
+    let task = progress.task("neighbours", "vectors", Some(PASSES * lists.len() as u64));
+    let pass = Pass { task: &*task, interrupt, count: lists.len() };
     interrupt.check()?;
     add_reverse(&mut lists);
-    lists = choose_all(lists, distance, slots);
+    lists = pass.choose(lists, distance, slots)?;
     fill_back(&mut lists, slots);
     reach_all(&mut lists, entry, distance, slots);
     graph.links = flatten(&lists, slots);
-    interrupt.check()?;
-    search_all(&mut lists, &graph, distance.codes);
-    interrupt.check()?;
-    lists = choose_all(lists, distance, slots);
+    search_all(&mut lists, &graph, distance.codes, pass)?;
+    lists = pass.choose(lists, distance, slots)?;
     add_reverse(&mut lists);
-    lists = choose_all(lists, distance, slots);
+    lists = pass.choose(lists, distance, slots)?;
     fill_back(&mut lists, slots);
     reach_all(&mut lists, entry, distance, slots);
     graph.links = flatten(&lists, slots);
     Ok(graph)
 }
 
+/// A pass over all nodes, which may end early.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    task: &'a dyn Task,
+    interrupt: &'a Interrupt,
+    count: usize,
+}
+
+impl Pass<'_> {
+    /// Whether a node is still to be done.
+    fn reaches(&self, node: usize) -> bool {
+        if node.is_multiple_of(TOLD) {
+            self.task.advance(TOLD.min(self.count - node) as u64);
+        }
+        !self.interrupt.requested()
+    }
+
+    fn choose(self, lists: Lists, distance: RowDistance<'_>, slots: usize) -> Result<Lists, Interrupted> {
+        let chosen = choose_all(lists, distance, slots, |node| self.reaches(node));
+        self.interrupt.check().map(|()| chosen)
+    }
+}
+
 /// Adds to each node's list what a search for the node finds.
-fn search_all(lists: &mut Lists, graph: &Graph, codes: CodesView<'_>) {
+fn search_all(
+    lists: &mut Lists,
+    graph: &Graph,
+    codes: CodesView<'_>,
+    pass: Pass<'_>,
+) -> Result<(), Interrupted> {
     let search = |(walk, query, raw): &mut (Walk, CodedQuery, Vec<i32>),
                   (node, list): (usize, &mut Vec<u32>)| {
+        if !pass.reaches(node) {
+            return;
+        }
         query.fill_from(&codes, node as u32);
         walk.search(graph.view(), &mut Coded { codes: &codes, query, raw }, graph.ef_construction as usize);
         list.extend(walk.found().map(|(found, _)| found));
@@ -75,6 +114,7 @@ fn search_all(lists: &mut Lists, graph: &Graph, codes: CodesView<'_>) {
         list.retain(|&found| found as usize != node);
     };
     lists.par_iter_mut().enumerate().for_each_init(Default::default, search);
+    pass.interrupt.check()
 }
 
 /// The lists of one level; empty for nodes that are not on it. Links to nodes that are not are left out.
@@ -100,8 +140,17 @@ fn add_reverse(lists: &mut Lists) {
     });
 }
 
-fn choose_all(candidates: Lists, distance: RowDistance<'_>, slots: usize) -> Lists {
-    let choose = |(node, candidates): (usize, Vec<u32>)| choose(node as u32, &candidates, distance, slots);
+/// What each node keeps of its candidates; nothing for those that `reaches` does not want done.
+fn choose_all(
+    candidates: Lists,
+    distance: RowDistance<'_>,
+    slots: usize,
+    reaches: impl Fn(usize) -> bool + Sync,
+) -> Lists {
+    let choose = |(node, candidates): (usize, Vec<u32>)| match reaches(node) {
+        true => choose(node as u32, &candidates, distance, slots),
+        false => Vec::new(),
+    };
     candidates.into_par_iter().enumerate().map(choose).collect()
 }
 
@@ -201,7 +250,7 @@ impl Upper {
         for level in 1..=levels {
             let mut candidates = level_lists(inserted, level);
             add_reverse(&mut candidates);
-            let mut chosen = choose_all(candidates, distance, slots);
+            let mut chosen = choose_all(candidates, distance, slots, |_| true);
             fill_back(&mut chosen, slots);
             upper.put(level, &chosen, slots);
         }

@@ -1,6 +1,8 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use proptest::prelude::*;
 use rand::RngExt;
-use revela_base::progress::Silent;
+use revela_base::progress::{Progress, Silent, Task};
 use revela_base::seed::Seed;
 
 use super::*;
@@ -108,6 +110,47 @@ fn packed_lists_lead_the_same_way() {
         };
         assert_eq!(walked(packed), walked(graph.view()));
     }
+}
+
+/// Asks for an end after some units of one task.
+struct EndsAfter(&'static str, u64, Interrupt);
+
+struct Counted(Option<(u64, Interrupt)>, AtomicU64);
+
+impl Progress for EndsAfter {
+    fn task(&self, name: &str, _unit: &'static str, _total: Option<u64>) -> Box<dyn Task> {
+        let limit = (name == self.0).then(|| (self.1, self.2.clone()));
+        Box::new(Counted(limit, AtomicU64::new(0)))
+    }
+}
+
+impl Task for Counted {
+    fn advance(&self, count: u64) {
+        let done = self.1.fetch_add(count, Ordering::Relaxed) + count;
+        if let Some((limit, interrupt)) = &self.0
+            && done >= *limit
+        {
+            interrupt.request();
+        }
+    }
+
+    fn remark(&self, _text: &str) {}
+}
+
+/// Every long pass ends early when it is asked to, and all tell that they are done otherwise.
+#[test]
+fn building_ends_when_it_is_asked_to() {
+    let vectors = clusters(1500, 16, 1);
+    let codes = Codes::of(vectors.view());
+    let built = |name, limit| {
+        let progress = EndsAfter(name, limit, Interrupt::new());
+        build(codes.view(), &sequence(codes.view()), SERIAL, &progress, &progress.2)
+    };
+    for limit in [1, 1501, 3001, 4501] {
+        assert!(matches!(built("neighbours", limit), Err(Error::Interrupted(_))), "{limit}");
+    }
+    assert!(matches!(built("graph", 200), Err(Error::Interrupted(_))));
+    assert!(built("neighbours", 6001).is_ok());
 }
 
 /// Walks that take turns find what each finds alone.
