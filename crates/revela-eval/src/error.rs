@@ -16,7 +16,7 @@ pub enum EvalError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The work was asked to stop.
-    #[error(transparent)]
+    #[error("interrupted")]
     Interrupted(#[from] Interrupted),
     /// The folder is not a test collection.
     #[error(

@@ -97,7 +97,7 @@ pub enum Error {
     #[error("cannot read the passages: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Stopped on request; what was finished is kept.
-    #[error(transparent)]
+    #[error("interrupted")]
     Interrupted(#[from] Interrupted),
 }
 

@@ -25,7 +25,7 @@ pub enum TextError {
         detail: String,
     },
     /// The work was asked to stop.
-    #[error(transparent)]
+    #[error("interrupted")]
     Interrupted(#[from] Interrupted),
     /// Nothing in the corpus is a document.
     #[error("{} holds no document: {detail}", path.display())]

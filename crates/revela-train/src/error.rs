@@ -65,7 +65,7 @@ pub enum TrainError {
     #[error("evaluation: {0}")]
     Evaluation(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The work was asked to stop where nothing could be saved yet.
-    #[error(transparent)]
+    #[error("interrupted")]
     Interrupted(#[from] Interrupted),
 }
 

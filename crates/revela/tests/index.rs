@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::Place;
+use std::process::Stdio;
+
+use common::{Place, interrupt_when, text};
 
 /// Rows of 12 numbers that look random and are always the same.
 fn rows(name: &str, first: usize, count: usize) -> String {
@@ -97,4 +99,18 @@ fn misuse_is_named() {
     damaged[last] ^= 1;
     place.write("c/000000.shard", damaged);
     place.fail("index verify c", &["000000.shard", "damaged"]);
+}
+
+#[test]
+fn a_build_that_is_interrupted_says_so_and_can_be_made_again() {
+    let place = Place::new();
+    place.write("many.jsonl", rows("many", 0, 20_000));
+    let build = "index build --vectors many.jsonl --out c --structure graph --order serial";
+    let child = place.command(build).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let output = interrupt_when(child, || place.path("c/.lock").exists());
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).ends_with("interrupted\n"), "{}", text(&output.stderr));
+    place.fail("index info c", &["c"]);
+    place.succeed(build);
+    place.succeed("index verify c");
 }
