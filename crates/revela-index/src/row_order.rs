@@ -21,6 +21,9 @@ const SAMPLE: usize = 64;
 /// Times that the means are improved.
 const ROUNDS: usize = 4;
 
+/// Rows that are fetched at a time.
+const FETCHED: usize = 32;
+
 /// Rows that are worth a thread of their own.
 const WORTH_THREADS: usize = 4096;
 
@@ -89,9 +92,6 @@ impl<'a> RowOrderView<'a> {
         }
     }
 }
-
-/// Rows that are fetched at a time.
-const FETCHED: usize = 32;
 
 /// Puts rows in order. Every step is decided by scores and then by row numbers, so that the result does not
 /// depend on threads.

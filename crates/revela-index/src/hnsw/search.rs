@@ -90,6 +90,7 @@ impl Walk {
         self.pool.reset(ef);
         scorer.start(&mut self.sieve);
         (self.company, self.turn, self.best, self.level) = (company, Turn::Done, None, graph.levels);
+        self.ahead = None;
         self.fresh.clear();
         self.places.clear();
         if let Some(entry) = graph.entry_node() {
@@ -142,7 +143,8 @@ impl Walk {
         budget: usize,
         keep: &dyn Fn(u32) -> bool,
     ) -> bool {
-        self.begin(graph, scorer, ef, Company::Alone);
+        // It is alone, but what is next stands among the candidates, of which the pool knows nothing to guess by.
+        self.begin(graph, scorer, ef, Company::Others);
         while self.turn == Turn::Descend {
             self.descend(graph, scorer);
             if self.turn == Turn::Upper {
