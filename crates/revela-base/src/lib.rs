@@ -11,6 +11,7 @@
 //! | [`embed`] | the contract between encoders and indexes: texts in, rows of numbers out |
 //! | [`interrupt`] | how a program asks long work to stop at the next safe point |
 //! | [`seed`] | one seed, split by name into independent random streams |
+//! | [`shingles`] | how much two texts have in common |
 //!
 //! Nothing here prints, and nothing here panics on data.
 
@@ -23,3 +24,4 @@ pub mod lines;
 pub mod progress;
 pub mod sealed;
 pub mod seed;
+pub mod shingles;

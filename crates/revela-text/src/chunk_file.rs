@@ -15,18 +15,31 @@ use serde_json::value::RawValue;
 use crate::chunk::ChunkerConfig;
 use crate::document::{Chunk, ChunkId};
 use crate::error::TextError;
+use crate::quality::{Cleaned, QualityConfig, QualityReport};
 use crate::source::SourceSummary;
 
 const FORMAT: &str = "revela.chunks";
 const VERSION: u32 = 1;
 
 /// What a chunk file says about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChunksHeader {
     /// How documents were cut.
     pub chunker: ChunkerConfig,
     /// Which corpora were read, how, and what was in them (documents by format among it).
     pub sources: Vec<SourceSummary>,
+    /// What was left out as not worth learning from, and by which settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
+}
+
+/// How chunks were cleaned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// The settings.
+    pub config: QualityConfig,
+    /// What was left out by them.
+    pub report: QualityReport,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -77,17 +90,38 @@ impl ChunkWriter {
 
     /// Writes the whole and gives it its name. Returns the number of chunks.
     pub fn finish(self, sources: Vec<SourceSummary>) -> Result<u64, TextError> {
+        self.write(sources, None, |_| true)
+    }
+
+    /// The same, without the chunks that a cleaner found to be beyond a share after all. What was added must be
+    /// what it kept at first, in the same order.
+    pub fn finish_cleaned(self, sources: Vec<SourceSummary>, cleaned: &Cleaned) -> Result<u64, TextError> {
+        let quality = Quality { config: cleaned.config().clone(), report: cleaned.report().clone() };
+        self.write(sources, Some(quality), |number| cleaned.keeps(number))
+    }
+
+    fn write(
+        self,
+        sources: Vec<SourceSummary>,
+        quality: Option<Quality>,
+        keeps: impl Fn(usize) -> bool,
+    ) -> Result<u64, TextError> {
         let io = |operation| FileError::io(operation, &self.path);
         let mut spool = self.spool.into_inner().map_err(|e| io("write")(e.into_error()))?;
         spool.rewind().map_err(io("read back"))?;
-        let header = ChunksHeader { chunker: self.chunker, sources };
+        let header = ChunksHeader { chunker: self.chunker, sources, quality };
         let mut writer = LinesWriter::create(&self.path, FORMAT, VERSION, &header)?;
         let mut records = BufReader::with_capacity(1 << 16, spool);
         let mut line = String::new();
-        while records.read_line(&mut line).map_err(io("read back"))? > 0 {
-            let record: &RawValue = serde_json::from_str(&line).map_err(|e| io("read back")(e.into()))?;
-            writer.push(&record)?;
+        for number in 0.. {
             line.clear();
+            if records.read_line(&mut line).map_err(io("read back"))? == 0 {
+                break;
+            }
+            if keeps(number) {
+                let record: &RawValue = serde_json::from_str(&line).map_err(|e| io("read back")(e.into()))?;
+                writer.push(&record)?;
+            }
         }
         Ok(writer.finish()?)
     }
@@ -151,6 +185,7 @@ mod tests {
     use crate::chunk::Chunker;
     use crate::document::Document;
     use crate::language::Format;
+    use crate::quality::{Cleaner, Reason};
     use crate::source::{Documents, SourceConfig, SourceKind};
 
     fn chunks() -> Vec<Chunk> {
@@ -181,6 +216,27 @@ mod tests {
         assert_eq!(reader.header().sources[0].counts.formats[&rust], 1);
         assert_eq!(reader.header().sources[0], documents.summary());
         assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), chunks());
+    }
+
+    #[test]
+    fn what_a_cleaner_left_out_is_in_the_header_and_not_in_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.jsonl");
+        let mut cleaner = Cleaner::new(QualityConfig { min_words: 2, ..QualityConfig::default() }).unwrap();
+        let mut writer = ChunkWriter::create(&path, ChunkerConfig::default()).unwrap();
+        let [one, two, three] = chunks().try_into().unwrap();
+        for chunk in [&one, &one, &two, &three] {
+            if cleaner.keeps(chunk) {
+                writer.push(chunk).unwrap();
+            }
+        }
+        let cleaned = cleaner.finish();
+        assert_eq!(writer.finish_cleaned(Vec::new(), &cleaned).unwrap(), 3);
+        let reader = ChunkReader::open(&path).unwrap();
+        let quality = reader.header().quality.clone().unwrap();
+        assert_eq!((&quality.config, &quality.report), (cleaned.config(), cleaned.report()));
+        assert_eq!(quality.report.left_out[&Reason::NearCopy].chunks, 1);
+        assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), [one, two, three]);
     }
 
     #[test]

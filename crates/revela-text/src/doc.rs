@@ -19,12 +19,17 @@ pub fn first_sentence(doc: &str) -> Option<String> {
     let paragraph = &paragraph[..paragraph.floor_char_boundary(LONGEST)];
     let plain = plain(&without_inline_tags(paragraph));
     let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-    let sentence = words[..sentence_end(&words)].trim_end_matches(['.', ':', ';', ',', ' ', '。']);
+    let sentence = without_stop(&words[..sentence_end(&words)]);
     sentence.contains(char::is_alphanumeric).then(|| sentence.to_owned())
 }
 
+/// A sentence without the mark that ends it; a question keeps it.
+pub(crate) fn without_stop(sentence: &str) -> &str {
+    sentence.trim_end_matches(['.', ':', ';', ',', ' ', '。'])
+}
+
 /// Whether this trimmed line is no part of a paragraph.
-fn ends_paragraph(line: &str) -> bool {
+pub(crate) fn ends_paragraph(line: &str) -> bool {
     const STARTS: [&str; 16] = [
         "- ", "* ", "+ ", "• ", "```", "~~~", "|", "> ", ">>>", ".. ", "<pre", "<ul", "<ol", "<p>", "<li",
         "<table",
@@ -79,7 +84,7 @@ fn without_inline_tags(text: &str) -> String {
 }
 
 /// One line of Markdown as its text.
-fn plain(line: &str) -> String {
+pub(crate) fn plain(line: &str) -> String {
     let starts_word =
         |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "&]).'*_".contains(c));
     // Doc comments name items in brackets alone, `[Vec::push]`; an index `a[i]` looks the same.
@@ -127,12 +132,12 @@ fn is_markup(tag: &str) -> bool {
     TAGS.contains(&name.to_ascii_lowercase().as_str()) || tag.starts_with("<!--")
 }
 
-/// Where the first sentence of a line of words ends, in bytes.
-fn sentence_end(line: &str) -> usize {
+/// Where the first sentence of a paragraph ends, in bytes; its length where no stop is in it.
+pub(crate) fn sentence_end(line: &str) -> usize {
     let mut start = 0;
-    for word in line.split_inclusive(' ') {
+    for word in line.split_inclusive(char::is_whitespace) {
         let end = start + word.trim_end().len();
-        if stops(word.trim_end(), &line[start + word.len()..]) {
+        if stops(word.trim_end(), line[start + word.len()..].trim_start()) {
             return end;
         }
         // Scripts without spaces stop inside what looks like one word.

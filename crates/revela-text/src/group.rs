@@ -1,7 +1,7 @@
 //! Files of training groups: the contract between whoever forms groups and whoever trains on them.
 //!
-//! Framed JSON lines; a record is `{"chunks": [{"id": "DOC#N", "text": ...}, ...]}` with the same number
-//! of chunks in every group. Read as a stream ([`GroupReader`]), or in any order ([`GroupFile`]) so that
+//! Framed JSON lines; a record is `{"chunks": [{"id": "DOC#N", "title": ..., "text": ...}, ...]}` with the
+//! same number of chunks in every group; an empty title is left out. Read as a stream ([`GroupReader`]), or in any order ([`GroupFile`]) so that
 //! training can shuffle groups and go on anywhere without holding their texts.
 
 use std::fs::File;
@@ -70,13 +70,16 @@ pub struct ChunkGroup {
 pub struct GroupChunk {
     /// Its name.
     pub id: ChunkId,
+    /// Its document's title; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
     /// Its text.
     pub text: String,
 }
 
 impl From<Chunk> for GroupChunk {
     fn from(chunk: Chunk) -> Self {
-        Self { id: chunk.id, text: chunk.text }
+        Self { id: chunk.id, title: chunk.title, text: chunk.text }
     }
 }
 
@@ -262,6 +265,7 @@ mod tests {
     fn group(n: u32, size: u32) -> ChunkGroup {
         let chunk = |i| GroupChunk {
             id: ChunkId { document: format!("d{n}\n"), ordinal: i },
+            title: "t".repeat(i as usize),
             text: format!("text {n}\n\"{i}\" {}", "é".repeat(n as usize)),
         };
         ChunkGroup { chunks: (0..size).map(chunk).collect() }

@@ -61,7 +61,11 @@ impl Place {
             let chunk = |n: u32| {
                 let text: Vec<&str> =
                     (0..12).map(|i| words[(g * 5 + n * 3 + i * (n + 1)) as usize % 11]).collect();
-                GroupChunk { id: ChunkId { document: format!("d{g}"), ordinal: n }, text: text.join(" ") }
+                GroupChunk {
+                    id: ChunkId { document: format!("d{g}"), ordinal: n },
+                    title: String::new(),
+                    text: text.join(" "),
+                }
             };
             writer.push(&ChunkGroup { chunks: (0..3).map(chunk).collect() }).unwrap();
         }

@@ -9,7 +9,6 @@
 mod bm25;
 mod neighbours;
 mod order;
-mod sketch;
 
 use rand::seq::SliceRandom;
 use revela_base::interrupt::Interrupt;
@@ -28,7 +27,7 @@ pub use neighbours::{DenseNeighbours, Neighbours};
 pub struct ChunkView<'a> {
     /// Number of the document that it was cut from. The chunks of a document stand together, in order.
     pub document: u32,
-    /// Its text; only [`Policy::Bm25`] and near-duplicates look at it.
+    /// Its text; only [`Policy::Bm25`] and the search for copies look at it.
     pub text: &'a str,
 }
 
@@ -46,7 +45,7 @@ pub enum Policy {
         /// How many documents; the group size is a multiple of it.
         documents: usize,
     },
-    /// A chunk and its BM25 neighbours, without near-duplicates.
+    /// A chunk and its BM25 neighbours, without copies.
     Bm25 {
         /// How chunks are split into terms.
         analyser: Analyser,
@@ -73,10 +72,29 @@ pub struct Grouping {
     pub passes: usize,
     /// Fixes everything.
     pub seed: Seed,
+    /// A neighbour that shares this much or more of its runs of three words with a chunk of the group is a copy
+    /// of it and passed over: the share of those of the one that has fewer, above 0 and at most 1. Where not
+    /// given, copies are welcome.
+    #[serde(default)]
+    pub copies: Option<f32>,
 }
+
+/// Half of what one chunk says is in the other: the usual bound of [`Grouping::copies`].
+pub const COPY: f32 = 0.5;
 
 /// Numbers of the chunks of each group, in the order in which groups should be trained on.
 pub type Groups = Vec<Vec<u32>>;
+
+/// Groups, and how they came about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grouped {
+    /// The groups.
+    pub groups: Groups,
+    /// Neighbours that were passed over as copies.
+    pub copies: u64,
+    /// Places that no neighbour filled, which went to other chunks.
+    pub unrelated: u64,
+}
 
 impl Grouping {
     /// Groups a corpus. No chunk is twice in one group.
@@ -89,14 +107,14 @@ impl Grouping {
         chunks: &[ChunkView<'_>],
         progress: &dyn Progress,
         interrupt: &Interrupt,
-    ) -> Result<Groups, Error> {
+    ) -> Result<Grouped, Error> {
         self.check(chunks)?;
         match self.policy {
             Policy::Bm25 { analyser, query_terms } => {
                 let index = bm25::Bm25Neighbours::build(chunks, analyser, query_terms, progress, interrupt)?;
                 self.group_by(chunks, &index, progress, interrupt)
             }
-            _ => self.reorder(chunks, interrupt),
+            _ => Ok(Grouped { groups: self.reorder(chunks, interrupt)?, ..Grouped::default() }),
         }
     }
 
@@ -111,11 +129,11 @@ impl Grouping {
         neighbours: &dyn Neighbours,
         progress: &dyn Progress,
         interrupt: &Interrupt,
-    ) -> Result<Groups, Error> {
+    ) -> Result<Grouped, Error> {
         self.check(chunks)?;
-        let mut groups = neighbours::assign(self, chunks, neighbours, progress, interrupt)?;
-        groups.shuffle(&mut self.seed.stream("order of groups"));
-        Ok(groups)
+        let mut made = neighbours::assign(self, chunks, neighbours, progress, interrupt)?;
+        made.groups.shuffle(&mut self.seed.stream("order of groups"));
+        Ok(made)
     }
 
     fn reorder(&self, chunks: &[ChunkView<'_>], interrupt: &Interrupt) -> Result<Groups, Error> {
@@ -155,6 +173,11 @@ impl Grouping {
                 chunks.len(),
                 "the corpus is smaller than one group; add text or use smaller groups or chunks",
             );
+        }
+        if self.copies.is_some_and(|bound| !(bound > 0.0 && bound <= 1.0)) {
+            let value = self.copies.unwrap_or_default().to_string();
+            let rule = "a share of what two chunks say is above 0 and at most 1";
+            return Err(Error::Option { option: "copies", value, rule });
         }
         if let Policy::Mixed { documents } = self.policy {
             if documents == 0 || !self.group_size.is_multiple_of(documents) {

@@ -4,9 +4,9 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Progress;
+use revela_base::shingles::Shingles;
 
-use super::sketch::Sketch;
-use super::{ChunkView, Grouping, Groups};
+use super::{ChunkView, Grouped, Grouping};
 use crate::error::Error;
 use crate::flat;
 use crate::vectors::Rows;
@@ -35,9 +35,6 @@ impl Neighbours for DenseNeighbours<'_> {
     }
 }
 
-/// Estimated Jaccard similarity from which on two chunks are the same to us.
-const NEAR_DUPLICATE: f32 = 0.8;
-
 /// Neighbours that are looked at for each place in a group.
 const CANDIDATES_PER_PLACE: usize = 6;
 
@@ -52,14 +49,23 @@ pub(super) fn assign(
     neighbours: &dyn Neighbours,
     progress: &dyn Progress,
     interrupt: &Interrupt,
-) -> Result<Groups, Error> {
-    let sketches: Vec<Sketch> = chunks.par_iter().map(|chunk| Sketch::of(chunk.text)).collect();
-    let mut assignment =
-        Assignment { group_size: grouping.group_size, sketches, uses: vec![0; chunks.len()], limit: 0 };
+) -> Result<Grouped, Error> {
+    let mut assignment = Assignment {
+        group_size: grouping.group_size,
+        copies: grouping.copies,
+        uses: vec![0; chunks.len()],
+        limit: 0,
+        made: Grouped::default(),
+    };
     let total = (chunks.len() * grouping.passes) as u64;
     let task = progress.task("group", "chunks", Some(total));
     let candidates = CANDIDATES_PER_PLACE * grouping.group_size;
-    let mut groups = Vec::new();
+    // Shingles are made block by block, as those of all chunks would take as much memory as their texts.
+    let candidate = |chunk: u32| {
+        let text = chunks.get(chunk as usize).map_or("", |view| view.text);
+        let shingles = if grouping.copies.is_some() { Shingles::of(text) } else { Shingles::default() };
+        Candidate { chunk, shingles }
+    };
     for pass in 0..grouping.passes {
         assignment.limit = pass as u32 + 1;
         let mut stream = grouping.seed.derive("pass").stream(&pass.to_string());
@@ -71,28 +77,36 @@ pub(super) fn assign(
             interrupt.check()?;
             let block: Vec<u32> =
                 waiting.by_ref().filter(|&seed| assignment.is_due(seed)).take(BLOCK).collect();
-            let found: Vec<Vec<u32>> = block
+            let found: Vec<Vec<Candidate>> = block
                 .par_iter()
-                .map(|&seed| neighbours.neighbours(seed, candidates))
-                .collect::<Result<_, _>>()?;
+                .map(|&seed| {
+                    Ok(neighbours.neighbours(seed, candidates)?.into_iter().map(candidate).collect())
+                })
+                .collect::<Result<_, Error>>()?;
             for (seed, found) in block.into_iter().zip(found) {
                 if assignment.is_due(seed) {
-                    let (group, new) = assignment.group(seed, &found, &mut filler);
-                    task.advance(new);
-                    groups.push(group);
+                    task.advance(assignment.group(candidate(seed), &found, &mut filler));
                 }
             }
         }
     }
-    Ok(groups)
+    Ok(assignment.made)
+}
+
+/// A chunk that may come into a group.
+struct Candidate {
+    chunk: u32,
+    /// Empty where copies are welcome.
+    shingles: Shingles,
 }
 
 struct Assignment {
     group_size: usize,
-    sketches: Vec<Sketch>,
+    copies: Option<f32>,
     uses: Vec<u32>,
     /// How often a chunk should have been used after this pass.
     limit: u32,
+    made: Grouped,
 }
 
 /// Chunks in random order, for places that no neighbour fills.
@@ -112,16 +126,23 @@ impl Assignment {
     }
 
     /// The seed and the nearest of its neighbours that are due; then those that were used once too often
-    /// already, but no more; then whatever is due. Returns how many were due, too.
-    fn group(&mut self, seed: u32, neighbours: &[u32], filler: &mut Filler) -> (Vec<u32>, u64) {
-        let mut group = vec![seed];
+    /// already, but no more; then whatever is due. Returns how many were due.
+    fn group(&mut self, seed: Candidate, neighbours: &[Candidate], filler: &mut Filler) -> u64 {
+        let mut group = vec![&seed];
         for allowed in [self.limit, self.limit + 1] {
-            for &chunk in neighbours {
-                if group.len() < self.group_size && self.uses(chunk) < allowed && self.is_new(&group, chunk) {
-                    group.push(chunk);
+            for candidate in neighbours {
+                let has_room = group.len() < self.group_size && self.uses(candidate.chunk) < allowed;
+                if has_room && group.iter().all(|other| other.chunk != candidate.chunk) {
+                    if self.copies.is_none_or(|bound| is_new(&group, candidate, bound)) {
+                        group.push(candidate);
+                    } else if allowed == self.limit {
+                        self.made.copies += 1;
+                    }
                 }
             }
         }
+        let mut group: Vec<u32> = group.iter().map(|candidate| candidate.chunk).collect();
+        self.made.unrelated += (self.group_size - group.len()) as u64;
         self.fill(&mut group, filler);
         let due = group.iter().filter(|&&chunk| self.is_due(chunk)).count() as u64;
         for &chunk in &group {
@@ -129,16 +150,8 @@ impl Assignment {
                 *uses += 1;
             }
         }
-        (group, due)
-    }
-
-    /// Whether a chunk is neither in a group nor nearly the same as one that is.
-    fn is_new(&self, group: &[u32], chunk: u32) -> bool {
-        let Some(sketch) = self.sketches.get(chunk as usize) else { return false };
-        group.iter().all(|&other| {
-            let alike = self.sketches.get(other as usize).map_or(0.0, |other| other.similarity(sketch));
-            other != chunk && alike < NEAR_DUPLICATE
-        })
+        self.made.groups.push(group);
+        due
     }
 
     /// Fills a group up: with chunks that are due, and when none is left with any others.
@@ -157,4 +170,9 @@ impl Assignment {
             filler.order.iter().copied().filter(|chunk| !group.contains(chunk)).take(missing).collect();
         group.extend(others);
     }
+}
+
+/// Whether a chunk shares less than the bound with each of a group.
+fn is_new(group: &[&Candidate], candidate: &Candidate, bound: f32) -> bool {
+    group.iter().all(|other| other.shingles.containment(&candidate.shingles) < bound)
 }

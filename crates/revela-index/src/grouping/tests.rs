@@ -19,11 +19,11 @@ fn views(corpus: &[(u32, String)]) -> Vec<ChunkView<'_>> {
 }
 
 fn grouping(policy: Policy, group_size: usize, passes: usize) -> Grouping {
-    Grouping { policy, group_size, passes, seed: Seed(3) }
+    Grouping { policy, group_size, passes, seed: Seed(3), copies: None }
 }
 
 fn group(grouping: &Grouping, corpus: &[(u32, String)]) -> Result<Groups, Error> {
-    grouping.group(&views(corpus), &Silent, &Interrupt::new())
+    Ok(grouping.group(&views(corpus), &Silent, &Interrupt::new())?.groups)
 }
 
 const POLICIES: [Policy; 4] = [
@@ -120,16 +120,49 @@ fn passes_differ() {
 }
 
 #[test]
-fn near_duplicates_are_kept_apart() {
+fn copies_are_kept_apart() {
     let mut corpus = corpus(&[10; 30]);
     let copies: Vec<(u32, String)> = corpus.iter().take(100).map(|(d, t)| (d + 100, t.clone())).collect();
     corpus.extend(copies);
-    let groups = group(&grouping(Policy::bm25(Analyser::Code), 4, 1), &corpus).unwrap();
-    let together = groups.iter().filter(|group| {
-        let texts: HashSet<&str> = group.iter().map(|&chunk| corpus[chunk as usize].1.as_str()).collect();
-        texts.len() < group.len()
-    });
-    assert_eq!(together.count(), 0);
+    let together = |copies| {
+        let grouping = Grouping { copies, ..grouping(Policy::bm25(Analyser::Code), 4, 1) };
+        let groups = group(&grouping, &corpus).unwrap();
+        let is_double = |group: &&Vec<u32>| {
+            let texts: HashSet<&str> = group.iter().map(|&chunk| corpus[chunk as usize].1.as_str()).collect();
+            texts.len() < group.len()
+        };
+        groups.iter().filter(is_double).count()
+    };
+    assert_eq!(together(Some(1.0)), 0);
+    assert!(together(None) > 50);
+}
+
+/// Words `from..from + 30` of an endless text.
+fn window(document: u32, from: usize) -> (u32, String) {
+    (document, (from..from + 30).map(|word| format!("word{word} ")).collect())
+}
+
+#[test]
+fn relatives_share_less_than_half() {
+    // 22 of 28 runs are in the next one but nine, 8 in the next.
+    let corpus: Vec<_> = (0..40).map(|n| window(n, 20 * n as usize)).collect();
+    let made = |corpus: &[(u32, String)], copies| {
+        let grouping = Grouping { copies, ..grouping(Policy::bm25(Analyser::Code), 3, 1) };
+        grouping.group(&views(corpus), &Silent, &Interrupt::new()).unwrap()
+    };
+    let related = made(&corpus, Some(COPY));
+    assert_eq!(related.copies, 0);
+    assert!(related.unrelated < 30, "{}", related.unrelated);
+    let shifted: Vec<_> =
+        corpus.iter().cloned().chain((0..40).map(|n| window(50 + n, 20 * n as usize + 6))).collect();
+    let with_copies = made(&shifted, Some(COPY));
+    assert!(with_copies.copies >= 40, "{}", with_copies.copies);
+    let position = |chunk: u32| 20 * (chunk as usize % 40) + 6 * (chunk as usize / 40);
+    let near = |group: &Vec<u32>| {
+        group.iter().any(|a| group.iter().any(|b| a != b && position(*a).abs_diff(position(*b)) < 14))
+    };
+    assert_eq!(with_copies.groups.iter().filter(|group| near(group)).count(), 0);
+    assert!(made(&shifted, None).groups.iter().any(near));
 }
 
 #[test]
@@ -156,7 +189,8 @@ fn dense_neighbours_group_by_vectors() {
     let rows = Rows::new("x", 2, &data).unwrap();
     let grouping = grouping(Policy::Random, 4, 1);
     let neighbours = DenseNeighbours::new(rows);
-    let groups = grouping.group_by(&views(&corpus), &neighbours, &Silent, &Interrupt::new()).unwrap();
+    let made = grouping.group_by(&views(&corpus), &neighbours, &Silent, &Interrupt::new()).unwrap();
+    let groups = made.groups;
     assert!(same_document(&groups, &corpus) > 0.8);
 }
 
@@ -174,6 +208,10 @@ fn impossible_wishes_are_refused() {
     assert!(
         refused(grouping(Policy::Bm25 { analyser: Analyser::Code, query_terms: 0 }, 2, 1)).contains("term")
     );
+    for copies in [0.0, 1.1, f32::NAN] {
+        let wrong = Grouping { copies: Some(copies), ..grouping(Policy::Random, 2, 1) };
+        assert!(refused(wrong).contains("above 0"));
+    }
     let stop = Interrupt::new();
     stop.request();
     for policy in POLICIES {

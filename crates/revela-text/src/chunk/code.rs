@@ -3,7 +3,7 @@
 //! One walk over the tree, as in cAST (Zhang et al. 2025, "split, then merge"): a node that fits joins
 //! the chunk at hand or starts a new one, a node that does not fit is opened and its children are
 //! treated alike, and a leaf that does not fit is cut at lines, spaces or, at last, anywhere. Comments
-//! and attributes stay with the item that follows them. Time grows with the number of nodes; the code
+//! and attributes stay with the item that follows them, or with its beginning where it does not fit. Time grows with the number of nodes; the code
 //! splitter of `text-splitter` produces similar chunks but takes a fresh look at all remaining nodes
 //! for every chunk, which deep or flat generated code turns into minutes.
 
@@ -58,6 +58,9 @@ fn pack_tree(packer: &mut Packer<'_, '_>, root: Node<'_>) {
                     packer.cut(piece.range);
                 } else {
                     packer.flush_if_half_full();
+                    if piece.nodes.len() > 1 {
+                        packer.lead = Some(piece.range.start);
+                    }
                     steps.push(Step::Close);
                     steps.extend(parts.into_iter().rev().map(Step::Place));
                 }
@@ -110,12 +113,15 @@ struct Packer<'m, 't> {
     capacity: usize,
     /// The chunk at hand.
     current: Range<usize>,
+    /// Where the comments start of the last item that was opened. The chunk that holds them is filled up with
+    /// the item's beginning.
+    lead: Option<usize>,
     done: Vec<Range<usize>>,
 }
 
 impl<'m, 't> Packer<'m, 't> {
     fn new(measured: &'m Measured<'t>, capacity: usize) -> Self {
-        Self { measured, capacity, current: 0..0, done: Vec::new() }
+        Self { measured, capacity, current: 0..0, lead: None, done: Vec::new() }
     }
 
     fn fits(&self, range: &Range<usize>) -> bool {
@@ -146,7 +152,8 @@ impl<'m, 't> Packer<'m, 't> {
 
     /// A large node begins or ends: a chunk that is worth it ends here too.
     fn flush_if_half_full(&mut self) {
-        if self.measured.size(&self.current) * 2 >= self.capacity {
+        let is_led = self.lead.is_some_and(|lead| self.current.contains(&lead));
+        if !is_led && self.measured.size(&self.current) * 2 >= self.capacity {
             self.flush();
         }
     }

@@ -10,6 +10,7 @@ use crate::language::Format;
 use crate::sizer::{Measured, Sizer, Words};
 
 mod code;
+mod heading;
 mod prose;
 mod small;
 #[cfg(test)]
@@ -125,8 +126,14 @@ impl<'s> Chunker<'s> {
     /// Sizes hold within the document: a tokenizer that sees a chunk alone may find a token more where a
     /// word had to be cut.
     pub fn chunk(&self, document: &Document) -> Vec<Chunk> {
-        let ranges = self.ranges(&document.text, document.format);
+        self.chunk_from(document, 0)
+    }
+
+    /// The chunks of what a document holds from a byte on; none where no character starts there.
+    pub fn chunk_from(&self, document: &Document, start: usize) -> Vec<Chunk> {
+        let ranges = self.ranges(document.text.get(start..).unwrap_or_default(), document.format);
         let cut = |(ordinal, range): (u32, Range<usize>)| {
+            let range = start + range.start..start + range.end;
             let text = document.text.get(range.clone())?.to_owned();
             let id = ChunkId { document: document.id.clone(), ordinal };
             Some(Chunk { id, range, title: document.title.clone(), text })
@@ -140,8 +147,14 @@ impl<'s> Chunker<'s> {
         let (capacity, overlap) = (self.config.capacity(), self.config.overlap);
         let ranges = match format {
             Format::Code(language) => code::ranges(&measured, language, capacity, overlap),
-            Format::Markdown => prose::markdown(&measured, capacity, overlap),
-            Format::Text => prose::plain(&measured, capacity, overlap),
+            Format::Markdown => {
+                let ranges = prose::markdown(&measured, capacity, overlap);
+                heading::mend(&measured, ranges, format, self.config.size)
+            }
+            Format::Text => {
+                let ranges = prose::plain(&measured, capacity, overlap);
+                heading::mend(&measured, ranges, format, self.config.size)
+            }
         };
         small::mend(&measured, ranges, &self.config)
     }

@@ -174,6 +174,39 @@ fn markdown_is_cut_at_headings() {
 }
 
 #[test]
+fn headings_stay_with_what_is_below_them() {
+    let long = "One two three four five. Six seven eight nine ten.";
+    let config = ChunkerConfig { size: 10, min_size: 3, ..ChunkerConfig::default() };
+    for (format, heading) in [
+        (Format::Markdown, "# A b"),
+        (Format::Markdown, "# A\n\n## B"),
+        (Format::Markdown, "A b\n---"),
+        (Format::Text, "A b\n==="),
+    ] {
+        let text = format!("Zero to be here.\n\n{heading}\n\n{long}");
+        let expected = [
+            "Zero to be here.".to_owned(),
+            format!("{heading}\n\nOne two three four five."),
+            "Six seven eight nine ten.".to_owned(),
+        ];
+        assert_eq!(texts(config, format, &text), expected, "{text}");
+    }
+    let endless = format!("# {}\n\n{long}", "A b c d e f g");
+    assert_eq!(texts(config, Format::Markdown, &endless)[0], "# A b c d e f g", "what does not fit stays");
+}
+
+#[test]
+fn a_comment_stays_with_the_beginning_of_what_does_not_fit() {
+    let body: String = (0..9).map(|n| format!("    let value{n} = work{n}(on, the, thing);\n")).collect();
+    let comment = "/// Works on the thing with all that there is, and says how it went in the end.";
+    let text =
+        format!("use a::b;\n\n{comment}\n#[inline]\nfn work(on: On, the: The) -> Thing {{\n{body}}}\n");
+    let chunks = texts(config(40), Format::Code(Language::Rust), &text);
+    let first = chunks.iter().find(|chunk| chunk.contains("/// Works")).unwrap();
+    assert!(first.contains("fn work(") && first.contains("let value0"), "{chunks:#?}");
+}
+
+#[test]
 fn small_chunks_are_merged_or_dropped() {
     let text = "Tiny one.\n\nThis paragraph has rather more words than the size allows for. It goes on.";
     let base = ChunkerConfig { min_size: 4, ..config(12) };

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use revela_base::checksum::Checksum;
 use revela_base::seed::Seed;
 
-use crate::doc::first_sentence;
+use crate::doc_query::{Unfit, doc_query};
 use crate::document::Document;
 use crate::error::TextError;
 use crate::function::{Function, Role, functions};
@@ -74,6 +74,15 @@ struct Entry {
     group: String,
     code: String,
     query: Option<String>,
+}
+
+impl From<Unfit> for LeftOut {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::NoSentence => Self::NoSentence,
+            Unfit::Boilerplate => Self::Boilerplate,
+        }
+    }
 }
 
 impl CodeSearchBuilder {
@@ -160,11 +169,8 @@ impl CodeSearchBuilder {
 
     /// The query that a doc comment gives, as far as it can be judged by itself.
     fn query(&self, document: &Document, function: &Function) -> Result<String, LeftOut> {
-        let sentence = first_sentence(&function.doc).ok_or(LeftOut::NoSentence)?;
-        let sentence = match document.format {
-            Format::Code(language) => select::without_name(&sentence, &function.name, language).to_owned(),
-            _ => sentence,
-        };
+        let Format::Code(language) = document.format else { return Err(LeftOut::NoSentence) };
+        let sentence = doc_query(function, language)?;
         let words = sentence.split(' ').filter(|w| w.contains(char::is_alphanumeric)).count();
         if words < self.config.min_query_words {
             Err(LeftOut::ShortQuery)
@@ -172,8 +178,6 @@ impl CodeSearchBuilder {
             Err(LeftOut::LongQuery)
         } else if !select::is_mostly_latin(&sentence) {
             Err(LeftOut::OtherScript)
-        } else if select::is_boilerplate(&sentence) {
-            Err(LeftOut::Boilerplate)
         } else {
             Ok(sentence)
         }

@@ -105,24 +105,6 @@ fn test() { do_it(8) }
 }
 
 #[test]
-fn a_name_at_the_beginning_does_not_give_the_answer_away() {
-    let rows = [
-        (Language::Go, "Open", "Open opens the file", "opens the file"),
-        (Language::Go, "Open", "Opening is slow", "Opening is slow"),
-        (Language::Cpp, "A::open_it", "open_it() : opens it", "opens it"),
-        (Language::C, "open_it", "open_it(a, b) opens it", "opens it"),
-        (Language::C, "open_it", "open_it - opens it", "opens it"),
-        (Language::C, "open", "open: opens it", "opens it"),
-        (Language::C, "open", "open the file", "open the file"),
-        (Language::Rust, "open", "Open the file", "Open the file"),
-        (Language::Rust, "open_it", "open_it", "open_it"),
-    ];
-    for (language, name, sentence, expected) in rows {
-        assert_eq!(select::without_name(sentence, name, language), expected);
-    }
-}
-
-#[test]
 fn functions_of_odd_sizes_are_left_out() {
     let long = format!("fn long() {{\n    x(\"{}\")\n}}\n", "y".repeat(9000));
     let text = format!(

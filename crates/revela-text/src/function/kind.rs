@@ -72,6 +72,17 @@ fn is_function(language: Language, kind: &str, in_wrapper: bool) -> bool {
     }
 }
 
+/// What opens a class around a piece of one, where the grammar needs that to see methods.
+pub(super) fn class_around(language: Language, piece: &str) -> Option<&'static str> {
+    match language {
+        Language::Java | Language::CSharp | Language::JavaScript | Language::TypeScript | Language::Tsx => {
+            Some("class Piece {\n")
+        }
+        Language::Python if piece.starts_with([' ', '\t']) => Some("class Piece:\n"),
+        _ => None,
+    }
+}
+
 fn body(node: Node<'_>) -> Option<Node<'_>> {
     if node.kind() != "variable_declarator" {
         return node.child_by_field_name("body");

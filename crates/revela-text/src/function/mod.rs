@@ -38,6 +38,8 @@ pub struct Function {
     pub name: String,
     /// The text of its doc comment without comment marks; empty where there is none.
     pub doc: String,
+    /// Where its doc comments stand in the file, in bytes and in order.
+    pub docs: Vec<Range<usize>>,
     /// Its text from the first attribute or decorator on, without the doc comment, dedented by the
     /// indentation of its first line, without blanks at the ends of lines, with `\n` between them.
     pub code: String,
@@ -80,6 +82,34 @@ pub fn functions(language: Language, text: &str) -> Vec<Function> {
             levels.pop();
         }
     }
+}
+
+/// The functions of a piece of a source file, which may begin and end anywhere.
+///
+/// Where a grammar knows methods only inside of classes, a piece that begins with one is read as if a class
+/// stood around it. Ranges are those of the piece.
+pub(crate) fn functions_of_piece(language: Language, piece: &str) -> Vec<Function> {
+    let whole = functions(language, piece);
+    let Some(class) = kind::class_around(language, piece).filter(|_| whole.is_empty()) else {
+        return whole;
+    };
+    let moved = |range: Range<usize>| {
+        let at = |place: usize| place.saturating_sub(class.len()).min(piece.len());
+        at(range.start)..at(range.end)
+    };
+    let mut found = functions(language, &format!("{class}{piece}"));
+    for function in &mut found {
+        function.range = moved(function.range.clone());
+        function.docs.iter_mut().for_each(|doc| *doc = moved(doc.clone()));
+    }
+    found
+}
+
+/// A text without some ranges of it (in order, apart), and without the lines that only these fill; dedented
+/// by the indentation of its first line.
+pub(crate) fn text_without(text: &str, holes: &[Range<usize>]) -> String {
+    let visible = text.len() - text.trim_start().len();
+    code::without(text, &(visible..text.len()), holes).trim_start().to_owned()
 }
 
 /// The siblings being walked.
@@ -152,7 +182,7 @@ impl Finder<'_> {
             (comment::clean(self.language, self.text, &before.docs), before.docs)
         };
         let code = code::without(self.text, &range, &holes);
-        self.found.push(Function { name, doc, code, range, role });
+        self.found.push(Function { name, doc, docs: holes, code, range, role });
     }
 
     /// What belongs to a function among the nodes before it, looked at from the nearest on.

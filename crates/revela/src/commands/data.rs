@@ -2,6 +2,7 @@
 
 mod fetch;
 mod hub;
+mod quality;
 
 use std::path::{Path, PathBuf};
 
@@ -10,16 +11,19 @@ use clap::{Args, Subcommand, ValueEnum};
 use revela_base::progress::Progress;
 use revela_base::seed::Seed;
 use revela_index::bm25::Analyser;
-use revela_index::grouping::{ChunkView, Grouping, Policy};
+use revela_index::grouping::{COPY, ChunkView, Grouped, Grouping, Policy};
 use revela_model::tokenizer::TextTokenizer;
 use revela_text::{
-    BadInput, ChunkGroup, ChunkReader, ChunkWriter, Chunker, ChunkerConfig, Documents, Format, GroupChunk,
-    GroupWriter, GroupsHeader, Sizer, Small, SourceConfig, SourceKind, Unit,
+    BadInput, ChunkGroup, ChunkReader, ChunkWriter, Chunker, ChunkerConfig, Cleaner, Documents, Format,
+    GroupChunk, GroupWriter, GroupsHeader, QualityConfig, Reason, Sizer, Small, SourceConfig, SourceKind,
+    Unit,
 };
 
 use super::code_search::CodeSearchArgs;
 use super::say;
 use crate::Context;
+
+pub(crate) use quality::{QualityArgs, show as show_quality};
 
 /// The subcommands.
 #[derive(Subcommand)]
@@ -101,6 +105,8 @@ pub(crate) struct Chunk {
     /// Count and skip what cannot be read instead of stopping.
     #[arg(long)]
     skip_bad: bool,
+    #[command(flatten)]
+    quality: QualityArgs,
 }
 
 fn chunk(args: &Chunk, context: &Context) -> Result<()> {
@@ -125,24 +131,26 @@ fn chunk(args: &Chunk, context: &Context) -> Result<()> {
     };
     let mut source = SourceConfig::new(&args.input, kind);
     source.bad_input = if args.skip_bad { BadInput::Skip } else { BadInput::Fail };
-    let written = write_chunks(source, &chunker, &args.out, context)?;
+    let written = write_chunks(source, &chunker, args.quality.config()?, &args.out, context)?;
     say(format_args!("{written} chunks in {}", args.out.display()))?;
     Ok(())
 }
 
 /// Chunks a corpus into a file. Returns the number of chunks.
-pub(crate) fn write_chunks(
+fn write_chunks(
     source: SourceConfig,
     chunker: &Chunker<'_>,
+    quality: QualityConfig,
     out: &Path,
     context: &Context,
 ) -> Result<u64> {
+    let mut cleaner = Cleaner::new(quality)?;
     let mut documents = Documents::open(source)?;
     let mut writer = ChunkWriter::create(out, *chunker.config())?;
     let task = context.progress.task("chunking", "documents", None);
     for document in documents.by_ref() {
         context.interrupt.check()?;
-        for chunk in chunker.chunk(&document?) {
+        for chunk in cleaner.chunks(&document?, chunker) {
             writer.push(&chunk)?;
         }
         task.advance(1);
@@ -152,7 +160,9 @@ pub(crate) fn write_chunks(
     if !left_out.is_empty() {
         context.progress.line(&left_out);
     }
-    Ok(writer.finish(vec![documents.summary()])?)
+    let cleaned = cleaner.finish();
+    show_quality(cleaned.report(), context);
+    Ok(writer.finish_cleaned(vec![documents.summary()], &cleaned)?)
 }
 
 /// Counts a tokenizer's tokens.
@@ -174,7 +184,7 @@ enum PolicyName {
     Document,
     /// Neighbouring chunks from each of --documents documents.
     Mixed,
-    /// A chunk and its BM25 neighbours, near-duplicates left out.
+    /// A chunk and its BM25 neighbours, copies left out.
     Bm25,
 }
 
@@ -204,6 +214,8 @@ pub(crate) struct Group {
     /// Seed of the choices.
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    #[command(flatten)]
+    quality: QualityArgs,
 }
 
 pub(crate) fn parse_analyser(text: &str) -> Result<Analyser, String> {
@@ -221,42 +233,86 @@ fn group(args: &Group, context: &Context) -> Result<()> {
         PolicyName::Mixed => Policy::Mixed { documents: args.documents },
         PolicyName::Bm25 => Policy::bm25(args.analyser),
     };
-    let grouping =
-        Grouping { policy, group_size: args.group_size, passes: args.passes, seed: Seed(args.seed) };
-    let written = write_groups(&args.chunks, &args.out, &grouping, context)?;
+    let quality = args.quality.config()?;
+    let grouping = Grouping {
+        policy,
+        group_size: args.group_size,
+        passes: args.passes,
+        seed: Seed(args.seed),
+        copies: quality.counts(Reason::NearCopy).then_some(COPY),
+    };
+    let written = write_groups(&args.chunks, &args.out, &grouping, quality, context)?;
     say(format_args!("{written} groups of {} chunks in {}", args.group_size, args.out.display()))?;
     Ok(())
 }
 
 /// Groups a chunk file into a group file. Returns the number of groups.
-pub(crate) fn write_groups(chunks: &Path, out: &Path, grouping: &Grouping, context: &Context) -> Result<u64> {
+pub(crate) fn write_groups(
+    chunks: &Path,
+    out: &Path,
+    grouping: &Grouping,
+    quality: QualityConfig,
+    context: &Context,
+) -> Result<u64> {
+    let mut settings = serde_json::to_value(grouping)?;
+    if let Some(settings) = settings.as_object_mut() {
+        settings.insert("quality".into(), serde_json::to_value(&quality)?);
+    }
     let reader = ChunkReader::open(chunks)?;
     let chunker = reader.header().chunker;
-    let mut texts = Vec::new();
-    let task = context.progress.task("reading chunks", "chunks", None);
-    for chunk in reader {
-        context.interrupt.check()?;
-        texts.push(GroupChunk::from(chunk?));
-        task.advance(1);
-    }
-    drop(task);
+    let texts = read_chunks(reader, quality, context)?;
     let views = chunk_views(&texts);
-    let groups = grouping.group(&views, &context.progress, &context.interrupt)?;
+    let grouped = grouping.group(&views, &context.progress, &context.interrupt)?;
+    show_grouped(&grouped, grouping.group_size, context);
     let header = GroupsHeader {
         policy: policy_name(grouping.policy).to_owned(),
-        settings: serde_json::to_value(grouping)?,
+        settings,
         seed: grouping.seed,
         group_size: grouping.group_size,
         chunker,
         sources: Vec::new(),
     };
     let mut writer = GroupWriter::create(out, header)?;
-    for group in groups {
+    for group in grouped.groups {
         context.interrupt.check()?;
         let chunks = group.into_iter().filter_map(|at| texts.get(at as usize).cloned()).collect();
         writer.push(&ChunkGroup { chunks })?;
     }
     Ok(writer.finish()?)
+}
+
+/// The chunks of a file that are worth learning from; all of them where the file was made with the same settings.
+fn read_chunks(reader: ChunkReader, quality: QualityConfig, context: &Context) -> Result<Vec<GroupChunk>> {
+    let is_clean = reader.header().quality.as_ref().is_some_and(|found| found.config == quality);
+    let mut cleaner = (!is_clean).then(|| Cleaner::new(quality)).transpose()?;
+    let mut texts = Vec::new();
+    let task = context.progress.task("reading chunks", "chunks", None);
+    for chunk in reader {
+        context.interrupt.check()?;
+        let chunk = chunk?;
+        if cleaner.as_mut().is_none_or(|cleaner| cleaner.keeps(&chunk)) {
+            texts.push(GroupChunk::from(chunk));
+        }
+        task.advance(1);
+    }
+    drop(task);
+    if let Some(cleaned) = cleaner.map(Cleaner::finish) {
+        let mut number = 0..;
+        texts.retain(|_| number.next().is_some_and(|number| cleaned.keeps(number)));
+        show_quality(cleaned.report(), context);
+    }
+    Ok(texts)
+}
+
+fn show_grouped(grouped: &Grouped, group_size: usize, context: &Context) {
+    if grouped.copies + grouped.unrelated > 0 {
+        context.progress.line(&format!(
+            "neighbours passed over as copies: {}; places that no neighbour filled: {} of {}",
+            grouped.copies,
+            grouped.unrelated,
+            grouped.groups.len() * group_size
+        ));
+    }
 }
 
 /// Chunks as grouping sees them; documents are numbered in order of appearance.

@@ -89,14 +89,15 @@ impl Corpus {
         self.depth == 1 && self.parts.len() >= PARTS
     }
 
-    /// Shows every document of the wanted parts, in an order that `seed` fixes, until the amount is reached.
+    /// Shows every document of the wanted parts, in an order that `seed` fixes, until the amount is reached of
+    /// the bytes that `show` says it took.
     pub(crate) fn visit(
         &self,
         wanted: &BTreeSet<String>,
         amount: Amount,
         seed: Seed,
         context: &Context,
-        mut show: impl FnMut(Document) -> Result<()>,
+        mut show: impl FnMut(Document) -> Result<usize>,
     ) -> Result<()> {
         let mut read: BTreeMap<String, usize> = BTreeMap::new();
         let mut all = 0;
@@ -123,9 +124,9 @@ impl Corpus {
                     }
                     continue;
                 }
-                *of_part += document.text.len();
-                all += document.text.len();
-                show(document)?;
+                let taken = show(document)?;
+                *of_part += taken;
+                all += taken;
                 if all >= amount.in_all {
                     return Ok(());
                 }

@@ -82,11 +82,12 @@ pub(crate) fn write(
     let amount = Amount { of_part: 4 << 20, in_all: 64 << 20 };
     corpus.visit(parts, amount, seed, context, |document: Document| {
         task.advance(1);
+        let bytes = document.text.len();
         match document.format {
             Format::Code(_) => functions.push(&document),
             _ => prose.extend(chunker.chunk(&document)),
         }
-        Ok(())
+        Ok(bytes)
     })?;
     drop(task);
     let code = match functions.finish() {

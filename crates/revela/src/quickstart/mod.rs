@@ -18,15 +18,15 @@ use revela_base::file::{DirLock, write_atomic};
 use revela_base::progress::Progress;
 use revela_base::seed::Seed;
 use revela_index::bm25::Analyser;
-use revela_index::grouping::{Grouping, Policy};
+use revela_index::grouping::{COPY, Grouping, Policy};
 use revela_model::cpu::Matmul;
-use revela_text::{ChunkWriter, Chunker, ChunkerConfig};
+use revela_text::{ChunkWriter, Chunker, ChunkerConfig, Cleaner, QualityConfig, Reason};
 use revela_train::checkpoint::Best;
 use revela_train::trainer::{CONFIG, Outcome, Trainer};
 use serde::{Deserialize, Serialize};
 
 use crate::Context;
-use crate::commands::data::write_groups;
+use crate::commands::data::{QualityArgs, show_quality, write_groups};
 use crate::commands::model::{fresh, train_tokenizer};
 use crate::commands::say;
 use crate::evaluation::{HeldOut, TrainingScore};
@@ -62,6 +62,8 @@ pub(crate) struct Quickstart {
     /// The folder to write.
     #[arg(long, default_value = "revela-quickstart")]
     out: PathBuf,
+    #[command(flatten)]
+    quality: QualityArgs,
 }
 
 /// What a folder was begun with; going on with other settings is refused.
@@ -75,6 +77,8 @@ struct Plan {
     matmul: Matmul,
     corpus: Option<PathBuf>,
     encoder: Option<PathBuf>,
+    #[serde(default)]
+    quality: QualityConfig,
 }
 
 const PLAN: &str = "quickstart.toml";
@@ -117,6 +121,7 @@ fn begin(args: &Quickstart) -> Result<()> {
         matmul: args.matmul,
         corpus: absolute(&args.corpus)?,
         encoder: absolute(&args.encoder)?,
+        quality: args.quality.config()?,
     };
     let path = args.out.join(PLAN);
     if !path.exists() {
@@ -184,7 +189,7 @@ fn prepare(args: &Quickstart, context: &Context) -> Result<()> {
             )?;
         }
         if !chunks.exists() {
-            write_chunks(&chunks, &corpus, &split, args.minutes, seed, context)?;
+            write_chunks(&chunks, &corpus, &split, args, context)?;
         }
     }
     if !groups.exists() {
@@ -193,8 +198,9 @@ fn prepare(args: &Quickstart, context: &Context) -> Result<()> {
             group_size: recipe::GROUP_SIZE,
             passes: 1,
             seed: seed.derive("groups"),
+            copies: args.quality.config()?.counts(Reason::NearCopy).then_some(COPY),
         };
-        write_groups(&chunks, &groups, &grouping, context)?;
+        write_groups(&chunks, &groups, &grouping, args.quality.config()?, context)?;
     }
     let base = recipe::base_lm(&args.out);
     if !base.exists() {
@@ -205,29 +211,33 @@ fn prepare(args: &Quickstart, context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Chunks of the training parts: as many bytes as the time allows to look at.
+/// Chunks of the training parts: as many bytes worth learning from as the time allows to look at.
 fn write_chunks(
     path: &Path,
     corpus: &Corpus,
     split: &Split,
-    minutes: f64,
-    seed: Seed,
+    args: &Quickstart,
     context: &Context,
 ) -> Result<()> {
-    let in_all = ((minutes * recipe::BYTES_PER_MINUTE) as usize).max(4 << 20);
+    let in_all = ((args.minutes * recipe::BYTES_PER_MINUTE) as usize).max(4 << 20);
     let amount = Amount { of_part: (in_all / 24).max(256 << 10), in_all };
     let config = ChunkerConfig { size: recipe::CHUNK_WORDS, ..ChunkerConfig::default() };
     let chunker = Chunker::new(config, None)?;
+    let mut cleaner = Cleaner::new(args.quality.config()?)?;
     let mut writer = ChunkWriter::create(path, config)?;
     let task = context.progress.task("chunking", "documents", None);
-    corpus.visit(&split.train, amount, seed.derive("chunks"), context, |document| {
-        for chunk in chunker.chunk(&document) {
-            writer.push(&chunk)?;
+    corpus.visit(&split.train, amount, Seed(args.seed).derive("chunks"), context, |document| {
+        let chunks = cleaner.chunks(&document, &chunker);
+        for chunk in &chunks {
+            writer.push(chunk)?;
         }
         task.advance(1);
-        Ok(())
+        Ok(chunks.iter().map(|chunk| chunk.text.len()).sum())
     })?;
-    writer.finish(Vec::new())?;
+    drop(task);
+    let cleaned = cleaner.finish();
+    show_quality(cleaned.report(), context);
+    writer.finish_cleaned(Vec::new(), &cleaned)?;
     Ok(())
 }
 
