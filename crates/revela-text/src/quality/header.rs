@@ -53,8 +53,8 @@ fn is_about_a_generated_file(line: &str) -> bool {
     ];
     const THINGS: [&str; 5] = ["this file", "this code", "this module", "file was", "bindings"];
     let lower = line.to_lowercase();
-    let begins = |phrase: &&str| lower.trim_start_matches("code ").starts_with(**phrase);
-    PHRASES.iter().any(|phrase| begins(&phrase))
+    let begins = |phrase: &&str| lower.trim_start_matches("code ").starts_with(*phrase);
+    PHRASES.iter().any(begins)
         || (PHRASES.iter().any(|phrase| lower.contains(phrase))
             && THINGS.iter().any(|thing| lower.contains(thing)))
 }
@@ -100,7 +100,7 @@ fn comment_block(text: &str, from: usize) -> Range<usize> {
 }
 
 /// Words of licences that other texts seldom have so many of.
-const WORDS: [&str; 34] = [
+const WORDS: [&str; 35] = [
     "copyright",
     "license",
     "licence",
@@ -135,6 +135,7 @@ const WORDS: [&str; 34] = [
     "gnu",
     "mpl",
     "rights",
+    "software",
 ];
 
 /// The words without which nothing is a licence.

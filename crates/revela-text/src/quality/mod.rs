@@ -131,10 +131,10 @@ impl Cleaner {
     fn reason_against_chunk(&self, chunk: &Chunk, shingles: &Shingles) -> Option<Reason> {
         let text = chunk.text.as_str();
         self.found(Reason::Licence, || header::is_licence(text, LICENCE_WORDS))
+            .or_else(|| self.found(Reason::Fragment, || Words.size(text) < self.config.min_words))
             .or_else(|| self.found(Reason::Boilerplate, || shape::is_boilerplate(text)))
             .or_else(|| self.found(Reason::DataLike, || shape::is_data_like(text)))
             .or_else(|| self.found(Reason::Repetitive, || shape::is_repetitive(text, shingles.distinct())))
-            .or_else(|| self.found(Reason::Fragment, || Words.size(text) < self.config.min_words))
     }
 
     /// The reason, if it counts and holds.

@@ -115,27 +115,25 @@ pub(super) fn is_repetitive(text: &str, distinct_shingles: f32) -> bool {
 /// Whether a chunk is made of numbers, hashes, encoded bytes or marks more than of words.
 pub(super) fn is_data_like(text: &str) -> bool {
     /// Longer runs of letters and digits are no words of any language or program.
-    const LONGEST_WORD: usize = 60;
+    const LONGEST_WORD: usize = 40;
     let (mut words, mut numbers, mut letters, mut encoded, mut visible) = (0, 0, 0, 0, 0);
-    for run in text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '+' | '/' | '='))) {
-        encoded += if run.len() >= LONGEST_WORD && !run.contains("//") { run.len() } else { 0 };
-        for word in run.split(['_', '+', '/', '=']).filter(|word| !word.is_empty()) {
-            words += 1;
-            numbers += usize::from(is_number_like(word));
-        }
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        words += 1;
+        numbers += usize::from(is_number_like(word));
+        encoded += if word.is_ascii() && word.len() >= LONGEST_WORD { word.len() } else { 0 };
     }
     for c in text.chars().filter(|c| !c.is_whitespace()) {
         visible += 1;
         letters += usize::from(c.is_alphabetic() || c == '_');
     }
-    let has_spaces = text.is_ascii();
-    numbers * 10 >= words * 4 || letters * 20 < visible * 9 || (has_spaces && encoded * 2 > visible)
+    numbers * 10 >= words * 4 || letters * 20 < visible * 9 || encoded * 2 > visible
 }
 
-/// A number, or a run of letters and digits that mixes them as hashes do.
+/// A number, or the hexadecimal digits of a longer one.
 fn is_number_like(word: &str) -> bool {
-    let digits = word.bytes().filter(u8::is_ascii_digit).count();
-    word.starts_with(|c: char| c.is_ascii_digit()) || (word.len() >= 8 && digits * 4 >= word.len())
+    let is_hash = || word.len() >= 8 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    word.starts_with(|c: char| c.is_ascii_digit())
+        || (is_hash() && word.contains(|c: char| c.is_ascii_digit()))
 }
 
 /// Whether most lines of a chunk import or export names, or are links and nothing else.
@@ -213,7 +211,7 @@ mod tests {
     #[test]
     fn machines_repeat_themselves() {
         let constants = lines(200, |n| format!("pub const NAME_{n}: u32 = {};\n", n * 31));
-        let tables = lines(100, |n| format!("    ({n}, 0x{:x}, \"n{n}\"),\n", n * 77));
+        let tables = lines(200, |n| format!("    ({n}, 0x{:x}, \"n{n}\"),\n", n * 77));
         let twelve = written(12).repeat(40);
         for text in [&constants, &tables, &twelve] {
             assert!(is_machine_written(text), "{:?} {text:.200}", different_lines(text));
