@@ -18,7 +18,7 @@ use revela_model::kernels::AttentionShape;
 use revela_model::layers::Run;
 use revela_model::params::count;
 use revela_model::pooling::Pooling;
-use revela_train::inbatch::attention::CrossOptions;
+use revela_train::inbatch::reading::{Reading, ValueNorm};
 use revela_train::objective::Activations;
 use revela_train::objective::embedding::EmbedOptions;
 use revela_train::objective::language::{LanguageOptions, LossTerms, PlainLoss};
@@ -115,7 +115,7 @@ fn main() -> revela_model::Result<()> {
         language: LanguageOptions {
             terms: LossTerms::InBatch,
             plain: PlainLoss::Compute,
-            cross: CrossOptions::default(),
+            read: Reading::Published(ValueNorm::Mean).into(),
             activations,
             run,
         },

@@ -209,6 +209,11 @@ impl<B: DeserializeOwned> Artifact<B> {
         Ok(Self { dir: dir.to_owned(), files: manifest.files, body })
     }
 
+    /// Whether the manifest names a file.
+    pub fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
     /// The path of a file that the manifest names, after its length was checked.
     pub fn path(&self, name: &str) -> Result<PathBuf, FileError> {
         let path = self.dir.join(name);

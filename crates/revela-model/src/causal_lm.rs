@@ -44,4 +44,14 @@ impl CausalLm {
     pub fn loss(&self, hidden: Tensor<2>, batch: &TokenBatch, run: Run) -> Tensor<1> {
         run.kernels.cross_entropy(hidden, self.output_embedding(), &batch.next_tokens())
     }
+
+    /// The sum of the next-token cross entropies (nats) of each sequence of a batch, given its final hidden states.
+    pub fn sequence_losses(&self, hidden: Tensor<2>, batch: &TokenBatch, run: Run) -> Vec<f64> {
+        let targets = batch.next_tokens();
+        let losses = run.kernels.token_losses(hidden, self.output_embedding(), &targets);
+        let mut losses = losses.into_iter();
+        let lengths = batch.packing.lengths().iter();
+        let sum = |&length: &usize| losses.by_ref().take(length.saturating_sub(1)).map(f64::from).sum();
+        lengths.map(sum).collect()
+    }
 }

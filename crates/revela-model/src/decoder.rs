@@ -281,6 +281,15 @@ impl Decoder {
         }
     }
 
+    /// Keys with positions applied, moved as if their sequences began `positions` positions earlier:
+    /// `[rows, kv_heads * dim]`.
+    pub fn moved_back(&self, k: Tensor<2>, packing: &Arc<Packing>, positions: usize, run: Run) -> Tensor<2> {
+        let kernels = run.kernels.on(&k);
+        let table = RopeTable::single(-(positions as f32), &self.config.rope_frequencies());
+        let rope = Rope::new(Arc::new(table), packing.clone(), kernels, &k.device().inner());
+        kernels.rotate(k, &rope)
+    }
+
     /// Hidden states after the final norm, `[rows, hidden]`.
     pub fn forward(&self, batch: &TokenBatch, run: Run) -> Tensor<2> {
         let frame = self.frame(&batch.packing, run);

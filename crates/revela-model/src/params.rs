@@ -51,6 +51,14 @@ impl Parameter {
         }
     }
 
+    /// Whether gradients flow into it.
+    pub fn is_trained(&self) -> bool {
+        match self {
+            Self::Vector(tensor) => tensor.is_require_grad(),
+            Self::Matrix(tensor) => tensor.is_require_grad(),
+        }
+    }
+
     /// The numbers and the shape, on the host.
     pub fn data(self) -> TensorData {
         match self {
@@ -78,6 +86,33 @@ pub fn named<M: Module>(module: &M) -> Vec<(String, Parameter)> {
 /// Replaces every parameter by what `change` makes of it and its name.
 pub fn map_named<M: Module>(module: M, change: &mut dyn FnMut(&str, Parameter) -> Parameter) -> M {
     module.map(&mut Change { path: Path::default(), change })
+}
+
+/// The module that stands `weight` of the way from one to another of the same parameters.
+///
+/// # Errors
+/// The name of a parameter that the other lacks, or has in another shape.
+pub fn interpolate<M: Module>(from: M, to: &M, weight: f64) -> Result<M, String> {
+    let mut other: std::collections::HashMap<String, Parameter> = named(to).into_iter().collect();
+    let mut wrong = None;
+    let module = map_named(from, &mut |name, parameter| {
+        let shape = parameter.shape();
+        match other.remove(name).filter(|other| other.shape() == shape) {
+            Some(other) => {
+                let (from, to) = (parameter.flat(), other.flat());
+                let between = from.clone() + (to - from).mul_scalar(weight);
+                Parameter::from_flat(between, &shape)
+            }
+            None => {
+                wrong.get_or_insert_with(|| name.to_owned());
+                parameter
+            }
+        }
+    });
+    match wrong {
+        Some(name) => Err(name),
+        None => Ok(module),
+    }
 }
 
 /// Number of parameters.

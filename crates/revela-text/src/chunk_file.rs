@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::chunk::ChunkerConfig;
 use crate::document::{Chunk, ChunkId};
 use crate::error::TextError;
+use crate::language::Format;
 use crate::quality::{Cleaned, QualityConfig, QualityReport};
 use crate::source::SourceSummary;
 
@@ -51,6 +52,9 @@ struct Record<'a> {
     doc: std::borrow::Cow<'a, str>,
     start: usize,
     end: usize,
+    /// Where the document's name does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<Format>,
 }
 
 /// Writes a chunk file; it appears under its name when [`finish`](Self::finish) succeeds.
@@ -80,6 +84,7 @@ impl ChunkWriter {
             doc: chunk.id.document.as_str().into(),
             start: chunk.range.start,
             end: chunk.range.end,
+            format: chunk.id.unnamed_format(chunk.format),
         };
         serde_json::to_writer(&mut self.spool, &record)
             .map_err(std::io::Error::from)
@@ -156,6 +161,7 @@ impl ChunkReader {
             return Err(FileError::Line { path: self.path.clone(), line: self.line, detail }.into());
         }
         Ok(Chunk {
+            format: record.format.unwrap_or_else(|| record.id.named_format()),
             id: record.id,
             range: record.start..record.end,
             title: record.title.into_owned(),

@@ -39,6 +39,18 @@ pub struct ChunkId {
     pub ordinal: u32,
 }
 
+impl ChunkId {
+    /// The format that the document's name tells, where it ends like a file's name; prose where it does not.
+    pub fn named_format(&self) -> Format {
+        Format::of_path(std::path::Path::new(&self.document)).unwrap_or_default()
+    }
+
+    /// A format that the document's name does not tell: what a file of chunks has to say.
+    pub(crate) fn unnamed_format(&self, format: Format) -> Option<Format> {
+        (format != self.named_format()).then_some(format)
+    }
+}
+
 impl fmt::Display for ChunkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.document, self.ordinal)
@@ -86,6 +98,8 @@ pub struct Chunk {
     pub title: String,
     /// Its text.
     pub text: String,
+    /// What kind of text it is.
+    pub format: Format,
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::chunk::ChunkerConfig;
 use crate::document::{Chunk, ChunkId};
 use crate::error::TextError;
+use crate::language::Format;
 use crate::source::SourceSummary;
 
 const FORMAT: &str = "revela.groups";
@@ -75,11 +76,15 @@ pub struct GroupChunk {
     pub title: String,
     /// Its text.
     pub text: String,
+    /// What kind of text it is, where its document's name does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
 }
 
 impl From<Chunk> for GroupChunk {
     fn from(chunk: Chunk) -> Self {
-        Self { id: chunk.id, title: chunk.title, text: chunk.text }
+        let format = chunk.id.unnamed_format(chunk.format);
+        Self { id: chunk.id, title: chunk.title, text: chunk.text, format }
     }
 }
 
@@ -264,6 +269,7 @@ mod tests {
 
     fn group(n: u32, size: u32) -> ChunkGroup {
         let chunk = |i| GroupChunk {
+            format: None,
             id: ChunkId { document: format!("d{n}\n"), ordinal: i },
             title: "t".repeat(i as usize),
             text: format!("text {n}\n\"{i}\" {}", "é".repeat(n as usize)),

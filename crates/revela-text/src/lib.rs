@@ -25,7 +25,7 @@ pub use code_search::{
 pub use doc::first_sentence;
 pub use document::{Chunk, ChunkId, Document};
 pub use error::TextError;
-pub use function::{Function, Role, functions};
+pub use function::{Function, Role, detect_format, functions};
 pub use group::{ChunkGroup, GroupChunk, GroupFile, GroupReader, GroupWriter, GroupsHeader};
 pub use language::{Format, Language};
 pub use quality::{Amount, Cleaned, Cleaner, QualityConfig, QualityReport, Reason};

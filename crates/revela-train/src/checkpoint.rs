@@ -81,13 +81,25 @@ impl Optimizers {
     }
 }
 
+/// The language model's weights in a checkpoint.
+const LM_WEIGHTS: &str = "lm.safetensors";
+
+/// Whether the language model is still what its folder holds, so that no checkpoint needs its weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LmWeights {
+    /// It is.
+    AsOpened,
+    /// Some stage trained it.
+    Trained,
+}
+
 /// Writes a checkpoint and removes all but the newest `keep`. Returns its folder.
 pub fn save(
     run: &Path,
     models: &Models,
     optimizers: &Optimizers,
     state: &State,
-    keep: usize,
+    (keep, lm): (usize, LmWeights),
 ) -> Result<PathBuf> {
     let root = run.join(DIR);
     create_dir(&root)?;
@@ -99,8 +111,8 @@ pub fn save(
         Ok(writer.file(name, |out| out.write_all(&bytes))?)
     };
     let adapters = models.lora().is_some();
-    if let Some(side) = &models.lm {
-        add("lm.safetensors", kept(&side.lm, adapters), models.precision())?;
+    if let (Some(side), LmWeights::Trained) = (&models.lm, lm) {
+        add(LM_WEIGHTS, kept(&side.lm, adapters), models.precision())?;
     }
     if let Some(side) = &models.retriever {
         add("retriever.safetensors", kept(&side.model, adapters), models.precision())?;
@@ -176,7 +188,10 @@ impl Checkpoint {
             (models.device().clone(), models.precision(), models.lora().is_some());
         let read = |name: &str| -> Result<Weights> { Ok(Weights::read_file(&self.artifact.path(name)?)?) };
         if let Some(mut side) = models.lm.take() {
-            side.lm = fill(read("lm.safetensors")?, side.lm, adapters, precision, &device)?;
+            // A language model that no stage trained is read from its folder alone.
+            if self.artifact.has(LM_WEIGHTS) {
+                side.lm = fill(read(LM_WEIGHTS)?, side.lm, adapters, precision, &device)?;
+            }
             models.lm = Some(side);
         }
         if let Some(contract) = &self.state().contract {

@@ -8,8 +8,12 @@ use serde::{Deserialize, Serialize};
 pub enum ObjectiveKind {
     /// Next-token prediction of chunks that read each other as far as the retriever finds them similar.
     Revela,
-    /// Two random crops of a chunk attract each other; the rest of the batch repels.
+    /// Two texts of one chunk attract each other; the rest of the batch repels.
     Contrastive,
+    /// The likelihood of a chunk, given another, under a frozen language model is the target (REPLUG).
+    Replug,
+    /// The same with what would be asked for a chunk (ART).
+    QueryLikelihood,
     /// Next-token prediction alone; with neighbours = "group", chunks of a group read each other equally.
     Lm,
 }
@@ -27,7 +31,7 @@ pub enum Decay {
     Constant,
 }
 
-/// Which part of a chunk is the retriever's query in the Revela objective.
+/// What asks for a chunk: the retriever's query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum QueryText {
@@ -36,6 +40,20 @@ pub enum QueryText {
     FirstHalf,
     /// All of it.
     Whole,
+    /// What somebody would ask for it, cut out of it: a doc comment, a heading, a title, a first sentence. Its
+    /// passage is the rest, and the language model predicts the query alone.
+    Reader,
+}
+
+/// How chunks of a batch read each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadingKind {
+    /// One softmax over the own past and all other chunks: what a pretrained model can do at once.
+    #[default]
+    Joint,
+    /// A softmax per other chunk, added to the own path: what the model has to be trained for first.
+    Published,
 }
 
 /// Which models keep their weights.
@@ -49,6 +67,17 @@ pub enum Frozen {
     Lm,
     /// The retriever.
     Retriever,
+}
+
+/// Which texts attract each other in the contrastive objective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PositivesKind {
+    /// Two random crops of a chunk.
+    #[default]
+    Crops,
+    /// What would be asked for a chunk, cut out of it, and the rest.
+    Reader,
 }
 
 /// Which chunks repel each other in the contrastive objective.
@@ -90,6 +119,8 @@ impl ObjectiveKind {
         match self {
             Self::Revela => "revela",
             Self::Contrastive => "contrastive",
+            Self::Replug => "replug",
+            Self::QueryLikelihood => "query-likelihood",
             Self::Lm => "lm",
         }
     }

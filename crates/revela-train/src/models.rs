@@ -13,6 +13,7 @@ use revela_model::contract::Contract;
 use revela_model::decoder::TokenBatch;
 use revela_model::embedding_model::EmbeddingModel;
 use revela_model::encoder::Encoder;
+use revela_model::kernels::Kernels;
 use revela_model::language_model::LanguageModel;
 use revela_model::layers::Run;
 use revela_model::lora::{self, Adaptable, LoraConfig};
@@ -35,6 +36,26 @@ pub struct LanguageSide {
     pub tokenizer: TextTokenizer,
 }
 
+impl LanguageSide {
+    /// Token ids of texts, at most `longest` each.
+    pub fn ids<S: AsRef<str> + Sync>(&self, texts: &[S], longest: usize, end: End) -> Result<Vec<Vec<u32>>> {
+        let end = match end {
+            End::Token => self.tokenizer.missing_end()?,
+            End::Open => None,
+        };
+        let ids = texts
+            .par_iter()
+            .map(|text| {
+                let mut ids = self.tokenizer.encode(text.as_ref())?;
+                ids.extend(end);
+                ids.truncate(longest);
+                Ok(ids)
+            })
+            .collect::<revela_model::Result<Vec<_>>>()?;
+        Ok(ids)
+    }
+}
+
 /// The retriever's side.
 #[derive(Debug, Clone)]
 pub struct RetrieverSide {
@@ -44,6 +65,15 @@ pub struct RetrieverSide {
     pub tokenizer: TextTokenizer,
     /// How texts become its vectors.
     pub contract: Contract,
+}
+
+/// Whether a text's end is part of what the language model predicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It is: an end token is appended where the tokenizer does not do so.
+    Token,
+    /// It is not.
+    Open,
 }
 
 /// What is trained.
@@ -126,7 +156,7 @@ impl Models {
 
     /// Kernels and dropout of a training step.
     pub fn run(&self, dropout: Seed) -> Run {
-        Run { kernels: self.config.matmul.into(), ..Run::training(dropout.0) }
+        Run { kernels: self.kernels(), ..Run::training(dropout.0) }
     }
 
     /// Makes the retriever a copy of the language model's decoder, if the stage wants that.
@@ -151,7 +181,7 @@ impl Models {
     pub fn set_trained(&mut self, stage: &StageConfig) {
         let adapters = self.config.lora.is_some();
         let wanted = move |on: bool| move |name: &str| on && (!adapters || name.contains(".lora."));
-        let lm = stage.objective.uses_lm() && stage.frozen != Frozen::Lm;
+        let lm = stage.trains_lm();
         let retriever = stage.objective.uses_retriever() && stage.frozen != Frozen::Retriever;
         if let Some(side) = self.lm.take() {
             self.lm = Some(LanguageSide { lm: set_trained(side.lm, wanted(lm)), ..side });
@@ -180,19 +210,12 @@ impl Models {
 
     /// Chunks for the language model.
     pub fn lm_batch<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<TokenBatch> {
-        let tokenizer = &self.lm()?.tokenizer;
-        let end = tokenizer.missing_end()?;
-        let longest = self.config.lm_max_length;
-        let ids = texts
-            .par_iter()
-            .map(|text| {
-                let mut ids = tokenizer.encode(text.as_ref())?;
-                ids.extend(end);
-                ids.truncate(longest);
-                Ok(ids)
-            })
-            .collect::<revela_model::Result<Vec<_>>>()?;
-        Ok(self.batch(&ids))
+        self.lm_batch_with(texts, End::Token)
+    }
+
+    /// Texts for the language model, with or without an end.
+    pub fn lm_batch_with<S: AsRef<str> + Sync>(&self, texts: &[S], end: End) -> Result<TokenBatch> {
+        Ok(self.batch(&self.lm()?.ids(texts, self.config.lm_max_length, end)?))
     }
 
     /// Texts for the retriever.
@@ -205,7 +228,7 @@ impl Models {
 
     /// Chunks as the retriever's queries.
     pub fn query_batch<S: AsRef<str> + Sync>(&self, query: QueryText, texts: &[S]) -> Result<TokenBatch> {
-        if query == QueryText::Whole {
+        if query != QueryText::FirstHalf {
             return self.retriever_batch(TextKind::Query, texts);
         }
         let side = self.retriever()?;
@@ -214,11 +237,18 @@ impl Models {
         Ok(self.batch(&ids))
     }
 
-    /// Packed where kernels take packed batches, padded elsewhere.
     fn batch(&self, ids: &[Vec<u32>]) -> TokenBatch {
-        let packed = self.config.precision == Precision::F32
-            && runs_on(&burn::tensor::Tensor::<1>::zeros([1], &self.device.clone().inner()));
-        if packed { TokenBatch::packed(ids) } else { TokenBatch::padded(ids, 0) }
+        batch(ids, self.config.precision, &self.device)
+    }
+
+    /// Longest text in the language model's tokens.
+    pub fn lm_max_length(&self) -> usize {
+        self.config.lm_max_length
+    }
+
+    /// Kernels of all models.
+    pub fn kernels(&self) -> Kernels {
+        self.config.matmul.into()
     }
 
     /// The retriever as it is now, for use: without autodiff, adapters merged.
@@ -235,4 +265,11 @@ impl Models {
         lm.model = lora::merge(lm.model);
         Ok(LanguageModel::new(lm, side.tokenizer.clone())?)
     }
+}
+
+/// Packed where kernels take packed batches, padded elsewhere.
+pub(crate) fn batch(ids: &[Vec<u32>], precision: Precision, device: &Device) -> TokenBatch {
+    let packed = precision == Precision::F32
+        && runs_on(&burn::tensor::Tensor::<1>::zeros([1], &device.clone().inner()));
+    if packed { TokenBatch::packed(ids) } else { TokenBatch::padded(ids, 0) }
 }

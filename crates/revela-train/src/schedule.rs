@@ -2,6 +2,22 @@
 
 use crate::choices::Decay;
 
+/// A number that goes geometrically from one value to another over a stage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Annealed {
+    /// At the beginning.
+    pub start: f64,
+    /// At the end.
+    pub end: f64,
+}
+
+impl Annealed {
+    /// Its value when this part of the stage, 0 to 1, is done.
+    pub fn at(&self, part: f64) -> f64 {
+        self.start * (self.end / self.start).powf(part.clamp(0.0, 1.0))
+    }
+}
+
 /// Rises over the warm-up, falls afterwards.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Schedule {

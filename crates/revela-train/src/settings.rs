@@ -14,9 +14,11 @@ use revela_model::pooling::Pooling;
 use revela_model::weights::Precision;
 use serde::{Deserialize, Serialize};
 
-use crate::choices::{Adaptation, Decay, Frozen, Negatives, ObjectiveKind, QueryText, RetrieverStart};
+use crate::choices::{
+    Adaptation, Decay, Frozen, Negatives, ObjectiveKind, PositivesKind, QueryText, ReadingKind, RetrieverStart,
+};
 use crate::error::{Result, TrainError};
-use crate::inbatch::attention::ValueNorm;
+use crate::inbatch::reading::{Reading, ValueNorm};
 use crate::objective::contrastive::Overlap;
 use crate::objective::language::LossTerms;
 use crate::objective::lm::Neighbours;
@@ -50,6 +52,9 @@ settings! {
     "Data and models" {
         /// Training groups, as `revela data group` writes them.
         groups: PathBuf,
+        /// What a language model says of the groups, as `revela teach` writes it; objectives that it serves then need
+        /// no language model.
+        targets: PathBuf,
         /// Folder of the run: configuration, log, checkpoints and results. Must not hold another run.
         out: PathBuf,
         /// Folder of the language model in Hugging Face's layout, or its name on the hub.
@@ -82,25 +87,42 @@ settings! {
         /// What is minimised [default: revela]
         #[arg(value_enum)]
         objective: ObjectiveKind,
-        /// Temperature of the softmax over the batch [default: 1e-4 for revela, as published; 0.05 for
-        /// contrastive]. From a fresh or small retriever begin with 1e-2 to 1e-1.
+        /// How chunks read each other: joint, which a pretrained language model can do at once, or published, for
+        /// which it has to be trained long [default: joint]
+        #[arg(value_enum)]
+        reading: ReadingKind,
+        /// Temperature of the softmax over the batch [default: 0.05; 1e-4 with reading = "published"]
         tau: f64,
         /// Temperature at the end of the stage, reached geometrically [default: tau]
         tau_end: f64,
-        /// V-normalisation of the cross path: mean or off [default: mean]
+        /// V-normalisation of the published cross path: mean or off [default: mean]
         #[arg(value_parser = parse_value_norm)]
         value_norm: ValueNorm,
         /// Which losses are added up: in-batch, or both streams' [default: in-batch]
         #[arg(value_parser = parse_loss_terms)]
         loss: LossTerms,
-        /// The retriever's query of a chunk [default: first-half]
+        /// What asks for a chunk: its first half, all of it, or its reader, which is cut out of it
+        /// [default: first-half; reader for query-likelihood]
         #[arg(value_enum)]
         query_text: QueryText,
-        /// What chunks read while the language model is warmed up: group or none [default: group]
+        /// What chunks read while the language model is warmed up: the others of their group, none, or joined, which
+        /// makes one text of a group [default: group]
         #[arg(value_parser = parse_neighbours)]
         neighbours: Neighbours,
-        /// Pairs of chunks with a smaller weight are not computed [default: 1e-6]
+        /// Pairs of chunks with a smaller weight are not computed [default: 1e-15; 1e-6 with reading = "published"]
         skip_below: f32,
+        /// Which texts attract each other in the contrastive objective [default: crops]
+        #[arg(value_enum)]
+        positives: PositivesKind,
+        /// Weight of the contrastive loss of a reader's own passage, beside what a language model teaches
+        /// [default: 0]
+        hard_weight: f64,
+        /// Weight of the language model's likelihood in the teacher's logits, per nat per token [default: 10]
+        teacher_likelihood: f64,
+        /// Weight of BM25 in them, per point [default: 0]
+        teacher_bm25: f64,
+        /// Weight of an encoder in them, per unit of similarity [default: 0]
+        teacher_encoder: f64,
         /// Least share of a chunk's words in a crop [default: 0.2]
         crop_least: f64,
         /// Largest share of a chunk's words in a crop [default: 0.6]
@@ -186,7 +208,14 @@ settings! {
 
 impl Settings {
     fn absolute(mut self) -> Result<Self> {
-        for path in [&mut self.groups, &mut self.out, &mut self.lm, &mut self.retriever, &mut self.eval_data]
+        for path in [
+            &mut self.groups,
+            &mut self.targets,
+            &mut self.out,
+            &mut self.lm,
+            &mut self.retriever,
+            &mut self.eval_data,
+        ]
         {
             if let Some(path) = path.as_mut() {
                 *path = std::path::absolute(&*path).map_err(FileError::io("find", path))?;
@@ -200,9 +229,10 @@ impl Settings {
     pub fn complete(mut self) -> Self {
         let objective = *self.objective.get_or_insert(ObjectiveKind::Revela);
         let rate = *self.learning_rate.get_or_insert(1e-4);
-        let tau = *self.tau.get_or_insert(match objective {
-            ObjectiveKind::Contrastive => 0.05,
-            _ => 1e-4,
+        let reading = *self.reading.get_or_insert_default();
+        let tau = *self.tau.get_or_insert(match (objective, reading) {
+            (ObjectiveKind::Revela, ReadingKind::Published) => 1e-4,
+            _ => 0.05,
         });
         let (adamw, lora) = (AdamWConfig::default(), LoraConfig::default());
         self.retriever_start.get_or_insert_default();
@@ -212,11 +242,23 @@ impl Settings {
         self.matmul.get_or_insert_default();
         self.lm_max_length.get_or_insert(160);
         self.tau_end.get_or_insert(tau);
-        self.value_norm.get_or_insert_default();
+        let value_norm = *self.value_norm.get_or_insert_default();
         self.loss.get_or_insert_default();
-        self.query_text.get_or_insert_default();
+        self.query_text.get_or_insert(match objective {
+            ObjectiveKind::QueryLikelihood => QueryText::Reader,
+            _ => QueryText::default(),
+        });
+        self.positives.get_or_insert_default();
+        self.hard_weight.get_or_insert(0.0);
+        self.teacher_likelihood.get_or_insert(10.0);
+        self.teacher_bm25.get_or_insert(0.0);
+        self.teacher_encoder.get_or_insert(0.0);
         self.neighbours.get_or_insert_default();
-        self.skip_below.get_or_insert(1e-6);
+        let reading = match reading {
+            ReadingKind::Joint => Reading::Joint,
+            ReadingKind::Published => Reading::Published(value_norm),
+        };
+        self.skip_below.get_or_insert(reading.least_weight());
         self.crop_least.get_or_insert(0.2);
         self.crop_most.get_or_insert(0.6);
         self.crop_overlap.get_or_insert_default();
@@ -226,7 +268,10 @@ impl Settings {
         self.accumulate.get_or_insert(1);
         let has_kernel = self.device == Some(DeviceChoice::Cpu) && self.dtype == Some(Precision::F32);
         // The definition holds [readers, chunks, heads, L, L] per layer: readers must be few.
-        let pieces = if has_kernel || objective == ObjectiveKind::Contrastive { 0 } else { 4 };
+        let pieces = match objective {
+            ObjectiveKind::Revela | ObjectiveKind::Lm if !has_kernel => 4,
+            _ => 0,
+        };
         self.recompute.get_or_insert(pieces);
         self.lm_learning_rate.get_or_insert(rate);
         self.warmup_steps.get_or_insert(100);
@@ -271,7 +316,7 @@ fn parse_loss_terms(text: &str) -> std::result::Result<LossTerms, String> {
 }
 
 fn parse_neighbours(text: &str) -> std::result::Result<Neighbours, String> {
-    parse_word(text, "group or none")
+    parse_word(text, "group, none or joined")
 }
 
 fn parse_overlap(text: &str) -> std::result::Result<Overlap, String> {
@@ -387,7 +432,7 @@ mod tests {
         let text = parse("x = 1").unwrap_err().to_string();
         let keys = text.split('`').skip(3).step_by(2);
         let open: Vec<&str> = keys.filter(|key| complete.get(key).is_none()).collect();
-        let paths = ["groups", "out", "lm", "retriever"];
+        let paths = ["groups", "targets", "out", "lm", "retriever"];
         let others = ["max_length", "pooling", "steps", "minutes", "eval_data", "eval_times"];
         assert_eq!(open, [&paths[..], &others].concat());
     }

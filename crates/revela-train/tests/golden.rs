@@ -21,13 +21,13 @@ use revela_model::params::named;
 use revela_model::pooling::Pooling;
 use revela_model::weights::{Precision, Weights};
 use revela_train::gradients::GradientSet;
-use revela_train::inbatch::attention::{CrossOptions, CrossPath, Skip, ValueNorm};
 use revela_train::inbatch::forward::{FirstStream, ReadChunks, first_stream, second_stream};
-use revela_train::inbatch::weights::{InBatchWeights, inbatch_weights};
+use revela_train::inbatch::reading::{Form, ReadOptions, Reading, Skip, ValueNorm};
+use revela_train::inbatch::weights::{InBatchWeights, Own, inbatch_weights};
 use revela_train::objective::Activations;
 use revela_train::objective::embedding::{EmbedOptions, embed};
 use revela_train::objective::language::{LanguageOptions, LossTerms, PlainLoss};
-use revela_train::objective::revela::{RevelaBatch, RevelaOptions, step};
+use revela_train::objective::revela::{Pairing, RevelaBatch, RevelaOptions, step};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -39,12 +39,32 @@ struct Case {
     pooling: Pooling,
     attn_temperature: f64,
     v_norm: bool,
+    #[serde(default)]
+    reading: CaseReading,
     dual_loss: bool,
     loss: f64,
     loss_plain: f64,
     loss_inbatch: f64,
     grad_norm_lm: f64,
     grad_norm_retriever: f64,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+enum CaseReading {
+    #[default]
+    Published,
+    Joint,
+}
+
+impl Case {
+    fn reading(&self) -> Reading {
+        match (self.reading, self.v_norm) {
+            (CaseReading::Joint, _) => Reading::Joint,
+            (CaseReading::Published, true) => Reading::Published(ValueNorm::Mean),
+            (CaseReading::Published, false) => Reading::Published(ValueNorm::Off),
+        }
+    }
 }
 
 fn cases() -> Vec<PathBuf> {
@@ -113,24 +133,24 @@ fn models(dir: &Path, device: &Device) -> Models {
         lm: fill(lm, &dir.join("lm.safetensors"), device),
         retriever: fill(retriever, &dir.join("retriever.safetensors"), device).into(),
         batch: RevelaBatch {
-            lm: batch(dir, "lm"),
+            readers: batch(dir, "lm"),
+            read: batch(dir, "lm"),
             passage: batch(dir, "passage"),
             query: batch(dir, "query"),
         },
     }
 }
 
-fn options(case: &Case, run: Run, path: CrossPath, skip: Skip, activations: Activations) -> RevelaOptions {
-    let value_norm = if case.v_norm { ValueNorm::Mean } else { ValueNorm::Off };
+fn options(case: &Case, run: Run, form: Form, skip: Skip, activations: Activations) -> RevelaOptions {
     let language = LanguageOptions {
         terms: if case.dual_loss { LossTerms::Both } else { LossTerms::InBatch },
         plain: PlainLoss::Compute,
-        cross: CrossOptions { value_norm, path, skip },
+        read: ReadOptions { reading: case.reading(), form, skip },
         activations,
         run,
     };
     let embed = EmbedOptions { pooling: case.pooling, activations, run };
-    RevelaOptions { tau: case.attn_temperature, embed, language }
+    RevelaOptions { tau: case.attn_temperature, hard: 0.0, embed, language }
 }
 
 /// The whole step as one graph, as the method is written down.
@@ -146,23 +166,24 @@ struct Forward {
 fn forward(m: &Models, options: &RevelaOptions) -> Forward {
     let passage = embed(&m.retriever, &m.batch.passage, &options.embed);
     let query = embed(&m.retriever, &m.batch.query, &options.embed);
-    let weights = inbatch_weights(query.clone(), passage.clone(), options.tau);
-    let (hidden, total, losses) = language(m, &weights.weights, options);
+    let weights = inbatch_weights(query.clone(), passage.clone(), options.tau, Own::Hidden);
+    let taken = weights.taken_by(options.language.read.reading);
+    let (hidden, total, losses) = language(m, &taken, options);
     Forward { passage, query, weights, hidden, total, losses }
 }
 
 /// Hidden states and losses of both streams, and the total.
 fn language(
     m: &Models,
-    w: &Tensor<2>,
+    taken: &Tensor<2>,
     options: &RevelaOptions,
 ) -> ([Tensor<2>; 2], Tensor<1>, [Tensor<1>; 2]) {
-    let LanguageOptions { run, cross, terms, .. } = options.language;
-    let (layers, plain) = first_stream(&m.lm.model, &m.batch.lm, FirstStream::Whole, run);
-    let read = ReadChunks { packing: m.batch.lm.packing.clone(), layers: &layers };
-    let inbatch = second_stream(&m.lm.model, &m.batch.lm, &read, w, cross, run);
+    let LanguageOptions { run, read: how, terms, .. } = options.language;
+    let (layers, plain) = first_stream(&m.lm.model, &m.batch.read, FirstStream::Whole, run);
+    let read = ReadChunks { packing: m.batch.read.packing.clone(), layers: &layers };
+    let inbatch = second_stream(&m.lm.model, &m.batch.read, &read, taken, how, run);
     let hidden = [plain.unwrap(), inbatch];
-    let [plain, inbatch] = hidden.clone().map(|h| m.lm.loss(h, &m.batch.lm, run));
+    let [plain, inbatch] = hidden.clone().map(|h| m.lm.loss(h, &m.batch.read, run));
     let total = match terms {
         LossTerms::InBatch => inbatch.clone(),
         LossTerms::Both => inbatch.clone() + plain.clone(),
@@ -175,8 +196,8 @@ fn quantities(m: &Models, options: &RevelaOptions) -> (Quantities, [f64; 3]) {
     let f = forward(m, options);
     let mut grads = f.total.backward();
     let mut got = Quantities(Vec::new());
-    got.add("similarity", f.weights.similarity);
-    got.add("inbatch_weights", f.weights.weights);
+    got.add("similarity", f.weights.similarity.clone());
+    got.add("inbatch_weights", f.weights.weights());
     got.add("passage_embeddings", f.passage);
     got.add("query_embeddings", f.query);
     let [plain, inbatch] = f.hidden.map(|h| m.lm.logits(h, options.language.run));
@@ -198,9 +219,17 @@ fn weight_gradients(m: &Models, options: &RevelaOptions) -> (Tensor<2>, Tensor<2
     let similarity = vectors(&m.batch.query).matmul(vectors(&m.batch.passage).transpose()).require_grad();
     let unit = Tensor::<2>::eye(similarity.dims()[0], &similarity.device());
     // <row i of S, unit j> = S[i, j]: the weights as a function of a leaf.
-    let w = inbatch_weights(similarity.clone(), unit, options.tau).weights;
+    let w = inbatch_weights(similarity.clone(), unit, options.tau, Own::Hidden).weights();
     let leaf = w.clone().inner().autodiff().require_grad();
-    let dw = leaf.grad(&language(m, &leaf, options).1.backward()).unwrap();
+    let taken = match options.language.read.reading {
+        // Nothing flows into weights of zero, whose logarithm has no gradient.
+        Reading::Joint => {
+            leaf.clone().mask_fill(leaf.clone().equal_elem(0.0), 1.0).log()
+                + leaf.clone().equal_elem(0.0).float().mul_scalar(f32::MIN)
+        }
+        Reading::Published(_) => leaf.clone(),
+    };
+    let dw = leaf.grad(&language(m, &taken, options).1.backward()).unwrap();
     let ds = similarity.grad(&(w * dw.clone().autodiff()).sum().backward()).unwrap();
     (dw, ds)
 }
@@ -215,12 +244,12 @@ fn relative(got: &[f32], want: &[f32]) -> f64 {
     difference / norm(want.iter().map(|v| f64::from(*v))).max(1e-6)
 }
 
-fn check(dir: &Path, run: Run, path: CrossPath, device: &Device) {
+fn check(dir: &Path, run: Run, form: Form, device: &Device) {
     let case: Case = serde_json::from_slice(&std::fs::read(dir.join("case.json")).unwrap()).unwrap();
     let expected = Weights::read_file(&dir.join("expected.safetensors")).unwrap();
     let (got, losses) =
-        quantities(&models(dir, device), &options(&case, run, path, Skip::Nothing, Activations::Keep));
-    let place = format!("{} ({run:?}, {path:?})", dir.file_name().unwrap().to_string_lossy());
+        quantities(&models(dir, device), &options(&case, run, form, Skip::Nothing, Activations::Keep));
+    let place = format!("{} ({run:?}, {form:?})", dir.file_name().unwrap().to_string_lossy());
 
     for (got, want) in losses.iter().zip([case.loss, case.loss_plain, case.loss_inbatch]) {
         assert!((got - want).abs() / want.abs() < TOLERANCE, "{place}: loss {got}, expected {want}");
@@ -248,7 +277,7 @@ fn check(dir: &Path, run: Run, path: CrossPath, device: &Device) {
 fn fast_path() {
     for dir in cases() {
         let run = Run { kernels: Kernels::Fused, ..Run::training(0) };
-        check(&dir, run, CrossPath::Fast, &Device::flex().autodiff());
+        check(&dir, run, Form::Fast, &Device::flex().autodiff());
     }
 }
 
@@ -256,7 +285,7 @@ fn fast_path() {
 fn plain_path() {
     for dir in cases() {
         let run = Run { kernels: Kernels::Composed, ..Run::training(0) };
-        check(&dir, run, CrossPath::Materialised, &Device::flex().autodiff());
+        check(&dir, run, Form::Materialised, &Device::flex().autodiff());
     }
 }
 
@@ -267,15 +296,15 @@ fn training_step() {
         let case: Case = serde_json::from_slice(&std::fs::read(dir.join("case.json")).unwrap()).unwrap();
         let expected = Weights::read_file(&dir.join("expected.safetensors")).unwrap();
         let run = Run { kernels: Kernels::Fused, ..Run::training(0) };
-        let skip = CrossOptions::default().skip;
+        let skip = ReadOptions::from(case.reading()).skip;
         let devices = [Device::flex().autodiff(), Device::flex().autodiff().gradient_checkpointing()];
         let ways = [1, 3, 100].map(|chunks| Activations::Recompute { chunks });
         for (device, activations) in
             devices.iter().flat_map(|d| ways.into_iter().chain([Activations::Keep]).map(move |a| (d, a)))
         {
             let m = models(&dir, device);
-            let options = options(&case, run, CrossPath::Fast, skip, activations);
-            let (result, _) = step(&m.lm, &m.retriever, &m.batch, &options);
+            let options = options(&case, run, Form::Fast, skip, activations);
+            let (result, _) = step(&m.lm, &m.retriever, &m.batch, &Pairing::Same, &options);
             let place = format!("{} ({activations:?})", dir.file_name().unwrap().to_string_lossy());
             assert!((result.loss - case.loss).abs() / case.loss < TOLERANCE, "{place}: loss {}", result.loss);
             let mut got = Quantities(Vec::new());
@@ -297,8 +326,9 @@ fn products_in_bf16() {
         let expected = Weights::read_file(&dir.join("expected.safetensors")).unwrap();
         let run = Run { kernels: Kernels::Mixed, ..Run::training(0) };
         let m = models(&dir, &Device::flex().autodiff());
-        let options = options(&case, run, CrossPath::Fast, CrossOptions::default().skip, Activations::Keep);
-        let (result, _) = step(&m.lm, &m.retriever, &m.batch, &options);
+        let options =
+            options(&case, run, Form::Fast, ReadOptions::from(case.reading()).skip, Activations::Keep);
+        let (result, _) = step(&m.lm, &m.retriever, &m.batch, &Pairing::Same, &options);
         let place = dir.file_name().unwrap().to_string_lossy();
         let of_loss = (result.loss - case.loss).abs() / case.loss;
         let mut got = Quantities(Vec::new());

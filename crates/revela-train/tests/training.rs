@@ -65,6 +65,7 @@ impl Place {
                     id: ChunkId { document: format!("d{g}"), ordinal: n },
                     title: String::new(),
                     text: text.join(" "),
+                    format: None,
                 }
             };
             writer.push(&ChunkGroup { chunks: (0..3).map(chunk).collect() }).unwrap();
@@ -353,7 +354,8 @@ fn frozen_models_stay() {
     let place = Place::new();
     let start = std::fs::read(place.path("lm/model.safetensors")).unwrap();
     place.start("run", "steps = 2\nfrozen = \"lm\"\n").unwrap();
-    assert!(std::fs::read(place.path("run/stages/revela/lm/model.safetensors")).unwrap() == start);
+    assert!(std::fs::read(place.path("lm/model.safetensors")).unwrap() == start);
+    assert!(!place.path("run/stages/revela/lm").exists(), "what nothing trained is not written again");
     let encoder = std::fs::read(place.path("run/stages/revela/encoder/model.safetensors")).unwrap();
     assert!(encoder != std::fs::read(place.path("encoder/model.safetensors")).unwrap());
 }

@@ -6,6 +6,8 @@ mod commands;
 mod evaluation;
 mod progress;
 mod quickstart;
+mod recipe;
+mod teachers;
 mod test_collection;
 
 use std::process::ExitCode;

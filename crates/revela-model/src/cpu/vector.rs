@@ -94,17 +94,23 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[inline(always)]
 pub fn exp_scores(x: &mut [f32], scale: f32) -> f32 {
     let top = max(x) * scale;
+    exp_shifted(x, scale, -top)
+}
+
+/// Turns scores into `exp(scale * x + shift)` in place and returns the sum.
+#[inline(always)]
+pub fn exp_shifted(x: &mut [f32], scale: f32, shift: f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let (chunks, rest) = x.as_chunks_mut::<LANES>();
     for chunk in chunks {
         for l in 0..LANES {
-            chunk[l] = exp(chunk[l] * scale - top);
+            chunk[l] = exp(chunk[l] * scale + shift);
             lanes[l] += chunk[l];
         }
     }
     let mut sum = lanes.iter().sum::<f32>();
     for value in rest {
-        *value = exp(*value * scale - top);
+        *value = exp(*value * scale + shift);
         sum += *value;
     }
     sum

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::Kernels;
 use crate::cpu::{Matmul, Shape, vector, vectorised};
-use crate::op::{Kernel, Output, View, apply, runs_on};
+use crate::op::{Kernel, Output, View, apply, read, runs_on};
 
 /// Logits held at a time.
 const BUDGET: usize = 1 << 22;
@@ -35,6 +35,32 @@ impl Kernels {
     }
 }
 
+impl Kernels {
+    /// The cross entropy (nats) of each row that has a target, in their order; without a gradient. Inputs as for
+    /// [`cross_entropy`](Self::cross_entropy).
+    pub fn token_losses(self, hidden: Tensor<2>, output: Tensor<2>, targets: &[Option<u32>]) -> Vec<f32> {
+        let (rows, picks) = selection(targets, &hidden.device());
+        let (hidden, output) = (hidden.select(0, rows).inner(), output.inner());
+        let [count, width] = hidden.dims();
+        if count == 0 {
+            return Vec::new();
+        }
+        let vocabulary = output.dims()[0];
+        if let Some(matmul) = self.matmul()
+            && runs_on(&hidden)
+            && runs_on(&output)
+        {
+            let targets: std::sync::Arc<[_]> = targets.iter().copied().flatten().map(Some).collect();
+            let kernel = CrossEntropy { targets, matmul };
+            let losses = |x: &[f32]| read(&output, |output| kernel.losses(x, output, [width, vocabulary]));
+            return read(&hidden, losses).flatten().unwrap_or_default();
+        }
+        let logits = activation::log_softmax(hidden.matmul(output.transpose()).cast(DType::F32), 1);
+        let losses = logits.gather(1, picks.unsqueeze_dim::<2>(1)).neg();
+        losses.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default()
+    }
+}
+
 /// The rows with a target, and their targets.
 fn selection(targets: &[Option<u32>], device: &Device) -> (Tensor<1, Int>, Tensor<1, Int>) {
     let with: Vec<(i32, i32)> =
@@ -60,6 +86,22 @@ struct Saved {
 }
 
 impl CrossEntropy {
+    /// How many rows' logits are held at a time.
+    fn chunk(&self, vocabulary: usize) -> usize {
+        (BUDGET / vocabulary.max(1)).clamp(1, self.targets.len().max(1))
+    }
+
+    /// The losses of rows that all have a target.
+    fn losses(&self, hidden: &[f32], output: &[f32], [width, vocabulary]: [usize; 2]) -> Vec<f32> {
+        let chunk = self.chunk(vocabulary);
+        let pieces = hidden.chunks(chunk * width).zip(self.targets.chunks(chunk));
+        let losses = |(x, targets): (&[f32], &[Option<u32>])| {
+            let shape = Shape { m: targets.len(), n: vocabulary, k: width };
+            self.rows(&mut self.matmul.linear(shape, x, output), vocabulary, targets, 1.0)
+        };
+        pieces.flat_map(losses).collect()
+    }
+
     /// Turns each row of logits into its gradient (times `factor`) and returns the rows' losses.
     fn rows(&self, logits: &mut [f32], vocabulary: usize, targets: &[Option<u32>], factor: f32) -> Vec<f32> {
         logits
@@ -89,10 +131,10 @@ impl Kernel<2> for CrossEntropy {
     type Saved = Saved;
 
     fn forward(&self, [hidden, output]: [View<'_>; 2], needs: [bool; 2]) -> Output<Saved> {
-        let ((rows, width), (vocabulary, _)) = (hidden.rows(), output.rows());
+        let ((_, width), (vocabulary, _)) = (hidden.rows(), output.rows());
         let count = self.targets.iter().flatten().count().max(1);
         let factor = 1.0 / count as f32;
-        let chunk = (BUDGET / vocabulary.max(1)).clamp(1, rows.max(1));
+        let chunk = self.chunk(vocabulary);
         let mut saved = Saved::default();
         if needs[1] {
             saved.output = vec![0.0; output.data.len()];
@@ -164,6 +206,18 @@ mod tests {
         let loss =
             |k: Kernels| k.cross_entropy(hidden.clone(), output.clone(), &targets).into_scalar::<f32>();
         assert!((loss(Kernels::Fused) - loss(Kernels::Composed)).abs() < 1e-4);
+    }
+
+    #[test]
+    fn losses_of_tokens_have_the_mean_loss() {
+        let targets = [Some(3), None, Some(0), Some(90), None];
+        let (hidden, output) = (random([5, 8], 1), random([97, 8], 2));
+        for kernels in [Kernels::Fused, Kernels::Composed] {
+            let losses = kernels.token_losses(hidden.clone(), output.clone(), &targets);
+            assert_eq!(losses.len(), 3);
+            let mean = kernels.cross_entropy(hidden.clone(), output.clone(), &targets).into_scalar::<f32>();
+            assert!((losses.iter().sum::<f32>() / 3.0 - mean).abs() < 1e-5, "{losses:?} {mean}");
+        }
     }
 
     #[test]

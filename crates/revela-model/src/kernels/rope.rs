@@ -21,10 +21,18 @@ pub struct RopeTable {
 impl RopeTable {
     /// Angles `position * frequency` for each of `dim / 2` frequencies (radians per position).
     pub fn new(positions: usize, frequencies: &[f64]) -> Self {
+        Self::of((0..positions).map(|p| p as f32), frequencies)
+    }
+
+    /// Angles of one position, which may be negative.
+    pub fn single(position: f32, frequencies: &[f64]) -> Self {
+        Self::of(std::iter::once(position), frequencies)
+    }
+
+    fn of(positions: impl Iterator<Item = f32>, frequencies: &[f64]) -> Self {
         // The angle is rounded to f32 before the cosine because the reference computes it so.
-        let angles = (0..positions)
-            .flat_map(|p| frequencies.iter().map(move |f| p as f32 * *f as f32))
-            .collect::<Vec<_>>();
+        let angles =
+            positions.flat_map(|p| frequencies.iter().map(move |f| p * *f as f32)).collect::<Vec<_>>();
         Self {
             half: frequencies.len(),
             cos: angles.iter().map(|a| a.cos()).collect(),
@@ -35,6 +43,12 @@ impl RopeTable {
     /// Number of positions.
     pub fn positions(&self) -> usize {
         self.cos.len() / self.half.max(1)
+    }
+
+    /// Where the angles of a position stand.
+    #[inline(always)]
+    fn row(&self, position: usize) -> usize {
+        if self.cos.len() == self.half { 0 } else { position }
     }
 }
 
@@ -50,11 +64,13 @@ pub struct Rope {
 impl Rope {
     /// Prepares the rotation of a batch whose longest sequence the table covers, for kernels that were asked
     /// whether they run ([`Kernels::on`]).
+    ///
+    /// A table of a single position turns every row by it.
     pub fn new(table: Arc<RopeTable>, packing: Arc<Packing>, kernels: Kernels, device: &Device) -> Self {
         // The kernel needs no tensors.
         let tensors = (kernels == Kernels::Composed).then(|| {
             let gather = |from: &[f32]| {
-                let rows = packing.positions().flat_map(|p| &from[p * table.half..][..table.half]);
+                let rows = packing.positions().flat_map(|p| &from[table.row(p) * table.half..][..table.half]);
                 let data = TensorData::new(rows.copied().collect(), [packing.total_rows(), 1, table.half]);
                 Tensor::<3>::from_data(data, device)
             };
@@ -112,7 +128,7 @@ impl Rotate {
 
     #[inline(always)]
     fn turn_row(&self, position: usize, x: &[f32], out: &mut [f32]) {
-        let half = self.table.half;
+        let (half, position) = (self.table.half, self.table.row(position));
         let cos = &self.table.cos[position * half..][..half];
         let sin = &self.table.sin[position * half..][..half];
         for (out, x) in out.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
@@ -146,6 +162,26 @@ impl Kernel<1> for Rotate {
 mod tests {
     use super::super::testing::{compare, random};
     use super::*;
+
+    #[test]
+    fn turning_all_rows_by_a_position_moves_them_by_it() {
+        let (frequencies, packing) = ([1.0, 0.1, 0.01], Packing::packed(&[4, 2]));
+        let x = random([6, 12], 2);
+        let device = x.device();
+        let turn = |x: Tensor<2>, table: RopeTable, rows: &[usize]| {
+            let rope = Rope::new(Arc::new(table), Packing::packed(rows), Kernels::Fused, &device);
+            Kernels::Fused.rotate(x, &rope)
+        };
+        let placed = turn(x.clone(), RopeTable::new(4, &frequencies), packing.lengths());
+        let back = turn(placed.clone(), RopeTable::single(-3.0, &frequencies), packing.lengths());
+        // The last row of the first sequence stands at position 3: moved back by 3 it stands at 0.
+        let difference = back.narrow(0, 3, 1) - x.narrow(0, 3, 1);
+        assert!(difference.abs().max().into_scalar::<f32>() < 1e-5);
+        compare(&[placed], |kernels, t| {
+            let table = Arc::new(RopeTable::single(-3.0, &frequencies));
+            kernels.rotate(t[0].clone(), &Rope::new(table, packing.clone(), kernels, &device))
+        });
+    }
 
     #[test]
     fn fused_equals_composed() {

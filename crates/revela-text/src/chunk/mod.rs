@@ -136,7 +136,7 @@ impl<'s> Chunker<'s> {
             let range = start + range.start..start + range.end;
             let text = document.text.get(range.clone())?.to_owned();
             let id = ChunkId { document: document.id.clone(), ordinal };
-            Some(Chunk { id, range, title: document.title.clone(), text })
+            Some(Chunk { id, range, title: document.title.clone(), text, format: document.format })
         };
         (0..).zip(ranges).filter_map(cut).collect()
     }

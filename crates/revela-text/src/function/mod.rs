@@ -14,10 +14,12 @@ use crate::syntax;
 
 mod code;
 mod comment;
+mod detect;
 mod kind;
 #[cfg(test)]
 mod tests;
 
+pub use detect::detect_format;
 use kind::Shape;
 
 /// What a function is for.

@@ -5,8 +5,6 @@
 //! arXiv:1906.00300), a function's name for its body. [`reader`] finds the best of them in a chunk and gives
 //! it apart from the rest, so that a model can be trained to predict the one from the other.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use crate::block;
@@ -33,24 +31,22 @@ pub struct ChunkText<'t> {
     pub format: Format,
 }
 
-impl<'t> ChunkText<'t> {
-    /// A chunk of a document whose id ends like a file's name, which tells the format; prose where it does
-    /// not. A document's title stands for its first chunk alone.
-    fn of_document(text: &'t str, title: &'t str, document: &str, ordinal: u32) -> Self {
-        let title = if ordinal == 0 { title } else { "" };
-        Self { text, title, format: Format::of_path(Path::new(document)).unwrap_or_default() }
-    }
+/// A document's title stands for its first chunk alone.
+fn title_of(title: &str, ordinal: u32) -> &str {
+    if ordinal == 0 { title } else { "" }
 }
 
 impl<'t> From<&'t Chunk> for ChunkText<'t> {
     fn from(chunk: &'t Chunk) -> Self {
-        Self::of_document(&chunk.text, &chunk.title, &chunk.id.document, chunk.id.ordinal)
+        let title = title_of(&chunk.title, chunk.id.ordinal);
+        Self { text: &chunk.text, title, format: chunk.format }
     }
 }
 
 impl<'t> From<&'t GroupChunk> for ChunkText<'t> {
     fn from(chunk: &'t GroupChunk) -> Self {
-        Self::of_document(&chunk.text, &chunk.title, &chunk.id.document, chunk.id.ordinal)
+        let title = title_of(&chunk.title, chunk.id.ordinal);
+        Self { text: &chunk.text, title, format: chunk.format.unwrap_or_else(|| chunk.id.named_format()) }
     }
 }
 

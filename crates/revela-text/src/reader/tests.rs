@@ -164,17 +164,22 @@ fn what_has_no_reader() {
 
 #[test]
 fn a_chunk_knows_its_format_and_its_title_is_that_of_its_document() {
-    let chunk = |id: &str| Chunk {
+    let chunk = |id: &str, format| Chunk {
         id: id.parse().unwrap(),
         range: 0..4,
         title: "A title".into(),
         text: "text".into(),
+        format,
     };
-    let rows = [("a/b.py#0", "A title", Format::Code(Language::Python)), ("a#1", "", Format::Text)];
+    let rows = [
+        ("a/b.py#0", "A title", Format::Code(Language::Python)),
+        ("a#1", "", Format::Text),
+        ("a#1", "", Format::Code(Language::Go)),
+    ];
     for (id, title, format) in rows {
         let expected = ChunkText { text: "text", title, format };
-        assert_eq!(ChunkText::from(&chunk(id)), expected);
-        assert_eq!(ChunkText::from(&GroupChunk::from(chunk(id))), expected);
+        assert_eq!(ChunkText::from(&chunk(id, format)), expected);
+        assert_eq!(ChunkText::from(&GroupChunk::from(chunk(id, format))), expected);
     }
 }
 

@@ -10,16 +10,19 @@ use revela_model::pooling::Pooling;
 use revela_model::weights::Precision;
 use serde::{Deserialize, Serialize};
 
-use crate::choices::{Adaptation, Frozen, Negatives, ObjectiveKind, QueryText, RetrieverStart};
+use crate::choices::{Adaptation, Frozen, ObjectiveKind, PositivesKind, QueryText, ReadingKind, RetrieverStart};
 use crate::error::{Result, TrainError};
-use crate::inbatch::attention::{CrossOptions, CrossPath, Skip};
+use crate::inbatch::reading::{Form, ReadOptions, Reading, Skip};
 use crate::objective::Activations;
-use crate::objective::contrastive::CropOptions;
+use crate::objective::contrastive::{ContrastiveConfig, CropOptions, Positives};
+use crate::objective::distil::{LikelihoodConfig, TeacherWeights};
 use crate::objective::language::LossTerms;
-use crate::objective::lm::Neighbours;
+use crate::objective::lm::LmConfig;
+use crate::objective::revela::RevelaConfig;
 use crate::optim::AdamWConfig;
-use crate::schedule::Schedule;
+use crate::schedule::{Annealed, Schedule};
 use crate::settings::{Settings, SettingsFile};
+use crate::targets::Signal;
 
 /// What all stages share.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +33,8 @@ pub struct RunConfig {
     pub out: PathBuf,
     /// The language model's folder, where a stage needs one.
     pub lm: Option<PathBuf>,
+    /// What a teacher said of the groups.
+    pub targets: Option<PathBuf>,
     /// The retriever's folder, where a stage needs one that is not a copy of the language model.
     pub retriever: Option<PathBuf>,
     /// Seed of everything random.
@@ -137,61 +142,29 @@ pub struct StageConfig {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ObjectiveConfig {
     /// Next-token prediction weighted by the retriever.
-    Revela {
-        /// Temperature.
-        tau: Annealed,
-        /// Losses.
-        terms: LossTerms,
-        /// The cross path.
-        cross: CrossOptions,
-        /// The retriever's query.
-        query: QueryText,
-    },
-    /// Two crops attract.
-    Contrastive {
-        /// Temperature.
-        tau: Annealed,
-        /// The crops.
-        crop: CropOptions,
-        /// Who repels whom.
-        negatives: Negatives,
-    },
+    Revela(RevelaConfig),
+    /// Two texts of one chunk attract each other.
+    Contrastive(ContrastiveConfig),
+    /// A frozen language model's likelihoods teach.
+    Likelihood(LikelihoodConfig),
     /// Next-token prediction.
-    Lm {
-        /// What chunks read.
-        neighbours: Neighbours,
-        /// Losses.
-        terms: LossTerms,
-        /// The cross path.
-        cross: CrossOptions,
-    },
+    Lm(LmConfig),
 }
 
 impl ObjectiveConfig {
-    /// Whether it has a language model.
+    /// Whether it has a language model; stored targets stand for one.
     pub fn uses_lm(&self) -> bool {
-        !matches!(self, Self::Contrastive { .. })
+        !matches!(self, Self::Contrastive(_))
+    }
+
+    /// Whether it trains one.
+    pub fn trains_lm(&self) -> bool {
+        matches!(self, Self::Revela(_) | Self::Lm(_))
     }
 
     /// Whether it has a retriever.
     pub fn uses_retriever(&self) -> bool {
-        !matches!(self, Self::Lm { .. })
-    }
-}
-
-/// A number that goes geometrically from one value to another over a stage.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Annealed {
-    /// At the beginning.
-    pub start: f64,
-    /// At the end.
-    pub end: f64,
-}
-
-impl Annealed {
-    /// Its value when this part of the stage, 0 to 1, is done.
-    pub fn at(&self, part: f64) -> f64 {
-        self.start * (self.end / self.start).powf(part.clamp(0.0, 1.0))
+        !matches!(self, Self::Lm(_))
     }
 }
 
@@ -204,6 +177,7 @@ impl RunConfig {
             groups: need("groups", &s.groups)?,
             out: need("out", &s.out)?,
             lm: s.lm.clone(),
+            targets: s.targets.clone(),
             retriever: s.retriever.clone(),
             seed: Seed(need("seed", &s.seed)?),
             device: need("device", &s.device)?,
@@ -244,7 +218,9 @@ impl RunConfig {
     fn check_models(&self) -> Result<()> {
         let mut has_retriever = self.retriever.is_some();
         for stage in &self.stages {
-            let needs_lm = stage.objective.uses_lm() || stage.retriever_start == RetrieverStart::Lm;
+            let is_taught = self.targets.is_some() && matches!(stage.objective, ObjectiveConfig::Likelihood(_));
+            let needs_lm =
+                (stage.objective.uses_lm() && !is_taught) || stage.retriever_start == RetrieverStart::Lm;
             if needs_lm && self.lm.is_none() {
                 return Err(TrainError::setting(
                     "lm",
@@ -319,6 +295,11 @@ fn lora(s: &Settings) -> Result<Option<LoraConfig>> {
 }
 
 impl StageConfig {
+    /// Whether it changes the language model.
+    pub fn trains_lm(&self) -> bool {
+        self.objective.trains_lm() && self.frozen != Frozen::Lm
+    }
+
     fn check(name: &str, s: &Settings) -> Result<Self> {
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
             return Err(TrainError::setting(
@@ -379,27 +360,70 @@ impl ObjectiveConfig {
             start: positive("tau", need("tau", &s.tau)?)?,
             end: positive("tau_end", need("tau_end", &s.tau_end)?)?,
         };
-        let skip = between("skip_below", f64::from(need("skip_below", &s.skip_below)?), 0.0, 0.1)?;
-        let cross = CrossOptions {
-            value_norm: need("value_norm", &s.value_norm)?,
-            path: CrossPath::Fast,
-            skip: Skip::Below(skip as f32),
-        };
         let terms = need("loss", &s.loss)?;
+        let query = need("query_text", &s.query_text)?;
+        let hard = between("hard_weight", need("hard_weight", &s.hard_weight)?, 0.0, 1e6)?;
         Ok(match need("objective", &s.objective)? {
             ObjectiveKind::Revela => {
-                Self::Revela { tau, terms, cross, query: need("query_text", &s.query_text)? }
+                if query == QueryText::Reader && terms == LossTerms::Both {
+                    let detail = "with query_text = \"reader\" only what reads others is predicted; choose in-batch";
+                    return Err(TrainError::setting("loss", detail));
+                }
+                if query != QueryText::Reader && hard > 0.0 {
+                    let detail = "a chunk's own passage is no answer to it; set query_text = \"reader\"";
+                    return Err(TrainError::setting("hard_weight", detail));
+                }
+                Self::Revela(RevelaConfig { tau, terms, read: reading(s)?, query, hard })
             }
             ObjectiveKind::Contrastive => {
-                let least = between("crop_least", need("crop_least", &s.crop_least)?, 0.0, 1.0)?;
-                let most = between("crop_most", need("crop_most", &s.crop_most)?, least, 1.0)?;
-                let overlap = need("crop_overlap", &s.crop_overlap)?;
+                let positives = positives(s)?;
                 let negatives = need("negatives", &s.negatives)?;
-                Self::Contrastive { tau, crop: CropOptions { least, most, overlap }, negatives }
+                Self::Contrastive(ContrastiveConfig { tau, positives, negatives })
             }
-            ObjectiveKind::Lm => Self::Lm { neighbours: need("neighbours", &s.neighbours)?, terms, cross },
+            ObjectiveKind::Replug | ObjectiveKind::QueryLikelihood => {
+                Self::Likelihood(LikelihoodConfig { tau, teachers: teachers(s)?, hard, query })
+            }
+            ObjectiveKind::Lm => {
+                Self::Lm(LmConfig { neighbours: need("neighbours", &s.neighbours)?, terms, read: reading(s)? })
+            }
         })
     }
+}
+
+fn teachers(s: &Settings) -> Result<TeacherWeights> {
+    let weight = |key, value: &Option<f64>| between(key, need(key, value)?, 0.0, 1e6);
+    let weights = TeacherWeights {
+        likelihood: weight("teacher_likelihood", &s.teacher_likelihood)?,
+        bm25: weight("teacher_bm25", &s.teacher_bm25)?,
+        encoder: weight("teacher_encoder", &s.teacher_encoder)?,
+    };
+    if weights.counting().next().is_none() {
+        return Err(TrainError::setting("teacher_likelihood", "no teacher counts; give one a weight above 0"));
+    }
+    if s.targets.is_none() && weights.counting().any(|(signal, _)| signal != Signal::Likelihood) {
+        let detail = "what BM25 and an encoder say is read from targets; make them with revela teach";
+        return Err(TrainError::setting("targets", detail));
+    }
+    Ok(weights)
+}
+
+fn reading(s: &Settings) -> Result<ReadOptions> {
+    let skip = between("skip_below", f64::from(need("skip_below", &s.skip_below)?), 0.0, 0.1)?;
+    let reading = match need("reading", &s.reading)? {
+        ReadingKind::Joint => Reading::Joint,
+        ReadingKind::Published => Reading::Published(need("value_norm", &s.value_norm)?),
+    };
+    Ok(ReadOptions { reading, form: Form::Fast, skip: Skip::Below(skip as f32) })
+}
+
+fn positives(s: &Settings) -> Result<Positives> {
+    if need("positives", &s.positives)? == PositivesKind::Reader {
+        return Ok(Positives::Reader);
+    }
+    let least = between("crop_least", need("crop_least", &s.crop_least)?, 0.0, 1.0)?;
+    let most = between("crop_most", need("crop_most", &s.crop_most)?, least, 1.0)?;
+    let overlap = need("crop_overlap", &s.crop_overlap)?;
+    Ok(Positives::Crops(CropOptions { least, most, overlap }))
 }
 
 #[cfg(test)]

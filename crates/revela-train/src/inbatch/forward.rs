@@ -10,7 +10,9 @@ use revela_model::Packing;
 use revela_model::decoder::{Decoder, TokenBatch};
 use revela_model::layers::Run;
 
-use super::attention::{CrossOptions, CrossShape, cross_attention};
+use super::joint::{JointInputs, joint_attention};
+use super::published::{CrossOptions, cross_attention};
+use super::reading::{ReadOptions, ReadShape, Reading};
 
 /// The streams' dropout.
 const FIRST: u64 = 101;
@@ -68,26 +70,41 @@ pub struct ReadChunks<'a> {
     pub layers: &'a [KeysValues],
 }
 
-/// Runs chunks that read others under the weights `w` (`[readers, chunks]`). Returns the final hidden
-/// states, `[rows, hidden]`.
+/// Runs chunks that read others under weights as the reading takes them (`[readers, chunks]`, see
+/// [`InBatchWeights::taken_by`](super::weights::InBatchWeights::taken_by)). Returns the final hidden states,
+/// `[rows, hidden]`.
 pub fn second_stream(
     decoder: &Decoder,
     readers: &TokenBatch,
     chunks: &ReadChunks<'_>,
-    w: &Tensor<2>,
-    options: CrossOptions,
+    weights: &Tensor<2>,
+    options: ReadOptions,
     run: Run,
 ) -> Tensor<2> {
     let frame = decoder.frame(&readers.packing, run.tagged(SECOND));
     let shape =
-        CrossShape { readers: readers.packing.clone(), chunks: chunks.packing.clone(), heads: frame.shape };
+        ReadShape { readers: readers.packing.clone(), chunks: chunks.packing.clone(), heads: frame.shape };
     let matmul = run.kernels.matmul().unwrap_or_default();
+    let ReadOptions { reading, form, skip } = options;
+    // Padding does not count: positions begin where the longest chunk ends.
+    let longest = chunks.packing.lengths().iter().copied().max().unwrap_or(0);
     let mut x = decoder.embed_tokens.forward(&readers.ids);
     for (layer, read) in decoder.layers.iter().zip(chunks.layers) {
         let qkv = layer.qkv(x.clone(), &frame);
-        let inputs = [qkv.q.clone(), read.k.clone(), read.v.clone()];
-        let crossed = cross_attention(inputs, w.clone(), &shape, options, matmul);
-        let attended = layer.attend(qkv, &frame) + crossed;
+        let attended = match reading {
+            Reading::Joint => {
+                let k = decoder.moved_back(read.k.clone(), &chunks.packing, longest, run);
+                let (own, read) = ([qkv.q, qkv.k, qkv.v], [k, read.v.clone()]);
+                let inputs = JointInputs { own, read, log_weights: weights.clone() };
+                joint_attention(inputs, &shape, form, skip, matmul)
+            }
+            Reading::Published(value_norm) => {
+                let inputs = [qkv.q.clone(), read.k.clone(), read.v.clone()];
+                let options = CrossOptions { value_norm, form, skip };
+                let crossed = cross_attention(inputs, weights.clone(), &shape, options, matmul);
+                layer.attend(qkv, &frame) + crossed
+            }
+        };
         x = layer.finish(x, attended, &frame);
     }
     decoder.norm.forward(x, run)

@@ -2,29 +2,65 @@
 
 use burn::tensor::{Bool, DType, Tensor, TensorData, activation};
 
+use super::reading::Reading;
+
 /// What the retriever says about a batch.
 #[derive(Debug, Clone)]
 pub struct InBatchWeights {
-    /// `<query_i, passage_j>`, `[B, B]`, f32.
+    /// `<query_i, passage_j>`, `[Q, P]`, f32.
     pub similarity: Tensor<2>,
+    /// `similarity / tau`, very small where j is i itself.
+    scores: Tensor<2>,
+}
+
+impl InBatchWeights {
+    /// `similarity / tau`.
+    pub fn scores(&self) -> Tensor<2> {
+        self.scores.clone()
+    }
+
     /// Softmax of `similarity / tau` over j, without i itself: `[B, B]`, f32, rows sum to 1.
-    pub weights: Tensor<2>,
+    pub fn weights(&self) -> Tensor<2> {
+        activation::softmax(self.scores.clone(), 1)
+    }
+
+    /// What a reading takes: the weights as published; their logarithms for joint reading, where small weights
+    /// would be rounded to zero.
+    pub fn taken_by(&self, reading: Reading) -> Tensor<2> {
+        match reading {
+            Reading::Joint => activation::log_softmax(self.scores.clone(), 1),
+            Reading::Published(_) => self.weights(),
+        }
+    }
+}
+
+/// Whether passage i is weighed for query i.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// It is not: both are of the same chunk, which would only copy itself.
+    Hidden,
+    /// It is, like all others.
+    Seen,
 }
 
 /// Weighs the passages of a batch for each query of it.
 ///
-/// `query`, `passage`: `[B, d]`, normalised; row i of both comes from chunk i. `tau` is the temperature.
+/// `query`: `[Q, d]`, `passage`: `[P, d]`, normalised. `tau` is the temperature.
 /// Computed in f32, since at small tau a bf16 similarity could not tell passages apart.
-pub fn inbatch_weights(query: Tensor<2>, passage: Tensor<2>, tau: f64) -> InBatchWeights {
-    let [batch, _] = query.dims();
+pub fn inbatch_weights(query: Tensor<2>, passage: Tensor<2>, tau: f64, own: Own) -> InBatchWeights {
     let similarity = query.cast(DType::F32).matmul(passage.cast(DType::F32).transpose());
-    let scores = similarity.clone().div_scalar(tau).mask_fill(diagonal(batch, &similarity), f32::MIN);
-    InBatchWeights { similarity, weights: activation::softmax(scores, 1) }
+    let scores = similarity.clone().div_scalar(tau);
+    let scores = match own {
+        Own::Hidden => scores.mask_fill(diagonal(&similarity), f32::MIN),
+        Own::Seen => scores,
+    };
+    InBatchWeights { similarity, scores }
 }
 
-fn diagonal(batch: usize, like: &Tensor<2>) -> Tensor<2, Bool> {
-    let own = (0..batch * batch).map(|at| at / batch == at % batch).collect::<Vec<bool>>();
-    Tensor::from_data(TensorData::new(own, [batch, batch]), &like.device())
+fn diagonal(like: &Tensor<2>) -> Tensor<2, Bool> {
+    let [rows, columns] = like.dims();
+    let own = (0..rows * columns).map(|at| at / columns == at % columns).collect::<Vec<bool>>();
+    Tensor::from_data(TensorData::new(own, [rows, columns]), &like.device())
 }
 
 /// Mean entropy of the rows, in nats: `ln(B - 1)` when the retriever does not tell passages apart, 0 when
@@ -61,7 +97,7 @@ mod tests {
     fn own_passage_gets_nothing_and_rows_sum_to_one() {
         let device = Device::flex();
         let e = Tensor::<2>::from_floats([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]], &device);
-        let w = inbatch_weights(e.clone(), e.clone(), 0.1).weights;
+        let w = inbatch_weights(e.clone(), e.clone(), 0.1, Own::Hidden).weights();
         let rows = w.clone().into_data().try_into_vec::<f32>().unwrap();
         assert_eq!([rows[0], rows[4], rows[8]], [0.0; 3]);
         for row in rows.chunks(3) {

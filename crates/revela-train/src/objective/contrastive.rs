@@ -1,5 +1,5 @@
-//! Label-free contrastive warm-up: two random crops of a chunk attract each other, the other chunks of the
-//! batch repel (InfoNCE; cropping as in Contriever, Izacard et al. 2021, arXiv:2112.09118).
+//! Label-free contrastive learning: two texts of a chunk attract each other, the other chunks of the batch repel
+//! (InfoNCE; cropping as in Contriever, Izacard et al. 2021, arXiv:2112.09118).
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use rand::{Rng, RngExt};
@@ -8,14 +8,38 @@ use revela_model::embedding_model::EmbeddingModel;
 
 use super::embedding::{EmbedOptions, Embeddings};
 use super::{StepResult, scalar};
+use crate::choices::Negatives;
+use crate::schedule::Annealed;
 
-/// The two crops of every chunk of a batch.
+/// Which texts attract and repel each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ContrastiveConfig {
+    /// Temperature.
+    pub tau: Annealed,
+    /// Who attracts whom.
+    pub positives: Positives,
+    /// Who repels whom.
+    pub negatives: Negatives,
+}
+
+/// The two texts of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Positives {
+    /// Two crops.
+    Crops(CropOptions),
+    /// What its reader asks, and the rest of it. Chunks without a reader only repel.
+    Reader,
+}
+
+/// Queries, and the passages among which each finds its own.
 #[derive(Debug, Clone)]
-pub struct CropPairs {
-    /// One crop of each chunk, as a query.
+pub struct Pairs {
+    /// What asks.
     pub query: TokenBatch,
-    /// The other, as a passage.
+    /// What can be found.
     pub passage: TokenBatch,
+    /// Each query's own passage.
+    pub own: Vec<usize>,
 }
 
 /// How a step is computed.
@@ -28,29 +52,43 @@ pub struct ContrastiveOptions {
 }
 
 /// Loss (nats per example, mean of both directions) and gradients of one batch.
-pub fn step(retriever: &EmbeddingModel, pairs: &CropPairs, options: &ContrastiveOptions) -> StepResult {
+pub fn step(retriever: &EmbeddingModel, pairs: &Pairs, options: &ContrastiveOptions) -> StepResult {
     let embeddings = Embeddings::new(retriever, [&pairs.query, &pairs.passage], options.embed);
     let [query, passage] = embeddings.vectors();
     let n = query.dims()[0];
     let scores = query.matmul(passage.transpose()).div_scalar(options.tau);
-    let loss = (own_loss(scores.clone()) + own_loss(scores.clone().transpose())).mul_scalar(0.5);
+    let own = indices(&pairs.own, &scores);
+    // The other way only passages with a query of their own ask.
+    let back = scores.clone().transpose().select(0, own);
+    let same: Vec<usize> = (0..n).collect();
+    let loss = (pick_loss(scores.clone(), &pairs.own) + pick_loss(back, &same)).mul_scalar(0.5);
     let mut grads = loss.backward();
-    let hits = scores.inner().argmax(1).reshape([n]).into_data().convert::<i64>();
-    let own = hits.as_slice::<i64>().unwrap_or_default().iter().zip(0..).filter(|(hit, i)| *hit == i).count();
     StepResult {
         loss: scalar(loss),
         retriever: embeddings.backward(&mut grads),
-        numbers: vec![("accuracy", own as f64 / n.max(1) as f64)],
+        numbers: vec![("accuracy", hits(&scores.inner(), &pairs.own))],
         ..StepResult::default()
     }
 }
 
-/// Mean cross entropy of picking row i's own column.
-fn own_loss(scores: Tensor<2>) -> Tensor<1> {
-    let n = scores.dims()[0];
-    let own: Vec<i32> = (0..n).map(|i| i as i32).collect();
-    let own = Tensor::<2, Int>::from_data(TensorData::new(own, [n, 1]), &scores.device());
-    activation::log_softmax(scores, 1).gather(1, own).mean().neg()
+fn indices(rows: &[usize], like: &Tensor<2>) -> Tensor<1, Int> {
+    let rows: Vec<i32> = rows.iter().map(|row| *row as i32).collect();
+    let n = rows.len();
+    Tensor::from_data(TensorData::new(rows, [n]), &like.device())
+}
+
+/// Mean cross entropy of picking one column of each row.
+pub(super) fn pick_loss(scores: Tensor<2>, picks: &[usize]) -> Tensor<1> {
+    let picks = indices(picks, &scores).unsqueeze_dim::<2>(1);
+    activation::log_softmax(scores, 1).gather(1, picks).mean().neg()
+}
+
+/// Share of the rows whose largest column is the right one.
+pub(super) fn hits(scores: &Tensor<2>, picks: &[usize]) -> f64 {
+    let best = scores.clone().argmax(1).into_data().convert::<i64>();
+    let best = best.as_slice::<i64>().unwrap_or_default().iter();
+    let right = best.zip(picks).filter(|(best, pick)| **best == **pick as i64).count();
+    right as f64 / picks.len().max(1) as f64
 }
 
 /// How the two crops of a chunk are drawn.
@@ -155,8 +193,8 @@ mod tests {
     fn loss_is_what_it_should_be() {
         let device = Device::flex();
         let same = Tensor::<2>::zeros([4, 4], &device);
-        assert!((scalar(own_loss(same)) - 4.0_f64.ln()).abs() < 1e-6);
+        assert!((scalar(pick_loss(same, &[0, 1, 2, 3])) - 4.0_f64.ln()).abs() < 1e-6);
         let sure = Tensor::<2>::eye(4, &device).mul_scalar(50.0);
-        assert!(scalar(own_loss(sure)) < 1e-6);
+        assert!(scalar(pick_loss(sure, &[0, 1, 2, 3])) < 1e-6);
     }
 }

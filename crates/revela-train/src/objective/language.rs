@@ -7,13 +7,15 @@ use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
 use revela_model::causal_lm::CausalLm;
 use revela_model::decoder::TokenBatch;
+use revela_model::device::lift;
 use revela_model::layers::Run;
+use revela_model::params::named;
 use serde::{Deserialize, Serialize};
 
 use super::{Activations, gradient_or_zeros, leaf, pieces, scalar, surrogate};
 use crate::gradients::GradientSet;
-use crate::inbatch::attention::CrossOptions;
 use crate::inbatch::forward::{FirstStream, KeysValues, ReadChunks, first_stream, second_stream};
+use crate::inbatch::reading::ReadOptions;
 
 /// Which losses are added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -42,8 +44,8 @@ pub struct LanguageOptions {
     pub terms: LossTerms,
     /// What to do with a loss that is not among them.
     pub plain: PlainLoss,
-    /// The cross path.
-    pub cross: CrossOptions,
+    /// How chunks read each other.
+    pub read: ReadOptions,
     /// What is kept.
     pub activations: Activations,
     /// Kernels and dropout.
@@ -51,9 +53,11 @@ pub struct LanguageOptions {
 }
 
 impl LanguageOptions {
-    fn first_stream(&self) -> FirstStream {
+    /// What is wanted of the first stream; of texts that do not read themselves no loss is looked at.
+    fn first_stream(&self, is_same: bool) -> FirstStream {
         match (self.terms, self.plain) {
             (LossTerms::InBatch, PlainLoss::Skip) => FirstStream::KeysAndValues,
+            (LossTerms::InBatch, PlainLoss::Compute) if !is_same => FirstStream::KeysAndValues,
             _ => FirstStream::Whole,
         }
     }
@@ -70,35 +74,57 @@ pub struct LanguageStep {
     pub inbatch: f64,
     /// Of the language model.
     pub gradients: GradientSet,
-    /// Of the weights, `[B, B]`.
-    pub dw: Tensor<2>,
+    /// Of the weights, as they were given, `[B, B]`.
+    pub weights: Tensor<2>,
 }
 
-/// Runs both streams of a batch under the weights `w` (`[B, B]`, f32, without autodiff).
+/// Runs both streams: the first over what is read, the second over what reads it, `[readers, read]`, under weights
+/// as the reading takes them (`[B, B]`, f32, without autodiff). Where a batch reads itself, both are the same.
 pub fn language_step(
     lm: &CausalLm,
-    batch: &TokenBatch,
-    w: Tensor<2>,
+    [readers, read]: [&TokenBatch; 2],
+    weights: Tensor<2>,
     options: &LanguageOptions,
 ) -> LanguageStep {
     let like = lm.model.norm.weight.val().unsqueeze::<2>();
-    let w = leaf(w, &like);
-    match options.activations {
-        Activations::Keep => keep(lm, batch, &w, options),
-        Activations::Recompute { chunks } => recompute(lm, batch, &w, options, chunks.max(1)),
+    let weights = leaf(weights, &like);
+    let mut step = match options.activations {
+        Activations::Keep => keep(lm, [readers, read], &weights, options),
+        Activations::Recompute { chunks } => {
+            recompute(lm, [readers, read], &weights, options, chunks.max(1))
+        }
+    };
+    if readers != read {
+        // The first stream's loss is of other texts than the second's.
+        step.plain = alone(lm, readers, options);
     }
+    step
+}
+
+/// The loss of texts that read nothing, to be logged.
+fn alone(lm: &CausalLm, readers: &TokenBatch, options: &LanguageOptions) -> f64 {
+    if options.plain == PlainLoss::Skip {
+        return f64::NAN;
+    }
+    let lm = lm.valid();
+    scalar(lm.loss(lm.model.forward(readers, options.run), readers, options.run))
 }
 
 /// One graph, one backward pass.
-fn keep(lm: &CausalLm, batch: &TokenBatch, w: &Tensor<2>, options: &LanguageOptions) -> LanguageStep {
-    let (layers, hidden) = first_stream(&lm.model, batch, options.first_stream(), options.run);
-    let read = ReadChunks { packing: batch.packing.clone(), layers: &layers };
-    let inbatch =
-        lm.loss(second_stream(&lm.model, batch, &read, w, options.cross, options.run), batch, options.run);
+fn keep(
+    lm: &CausalLm,
+    [readers, read]: [&TokenBatch; 2],
+    weights: &Tensor<2>,
+    options: &LanguageOptions,
+) -> LanguageStep {
+    let (layers, hidden) = first_stream(&lm.model, read, options.first_stream(readers == read), options.run);
+    let chunks = ReadChunks { packing: read.packing.clone(), layers: &layers };
+    let hidden_readers = second_stream(&lm.model, readers, &chunks, weights, options.read, options.run);
+    let inbatch = lm.loss(hidden_readers, readers, options.run);
     let plain = hidden.map(|hidden| match options.terms {
-        LossTerms::Both => lm.loss(hidden, batch, options.run),
+        LossTerms::Both => lm.loss(hidden, read, options.run),
         // Only looked at, outside the graph.
-        LossTerms::InBatch => lm.valid().loss(hidden.inner(), batch, options.run),
+        LossTerms::InBatch => lm.valid().loss(hidden.inner(), read, options.run),
     });
     let total = match (&plain, options.terms) {
         (Some(plain), LossTerms::Both) => inbatch.clone() + plain.clone(),
@@ -110,23 +136,25 @@ fn keep(lm: &CausalLm, batch: &TokenBatch, w: &Tensor<2>, options: &LanguageOpti
         plain: plain.map_or(f64::NAN, scalar),
         inbatch: scalar(inbatch),
         gradients: GradientSet::take(lm, &mut grads),
-        dw: gradient_or_zeros(w, &mut grads),
+        weights: gradient_or_zeros(weights, &mut grads),
     }
 }
 
 /// The same in pieces: the first stream runs without a graph, its keys and values become leaves of the
-/// second stream, and when their gradients are known it runs again, piece by piece, to pass them on.
+/// second stream, and when their gradients are known it runs again, piece by piece, to pass them on. Nothing of
+/// that where the language model is frozen.
 fn recompute(
     lm: &CausalLm,
-    batch: &TokenBatch,
-    w: &Tensor<2>,
+    [readers, read]: [&TokenBatch; 2],
+    weights: &Tensor<2>,
     options: &LanguageOptions,
     chunks: usize,
 ) -> LanguageStep {
-    let mut read = FirstPass::new(lm, batch, options, chunks);
-    let mut step = second_pass(lm, batch, &mut read, w, options, chunks);
-    step.gradients.add(read.backward(lm, batch, options, chunks));
-    step.plain = read.plain;
+    let wanted = options.first_stream(readers == read);
+    let mut first = FirstPass::new(lm, read, wanted, options, chunks);
+    let mut step = second_pass(lm, [readers, read], &mut first, weights, options, chunks);
+    step.gradients.add(first.backward(lm, read, options, chunks));
+    step.plain = first.plain;
     step.loss = match options.terms {
         LossTerms::InBatch => step.inbatch,
         LossTerms::Both => step.inbatch + step.plain,
@@ -137,29 +165,38 @@ fn recompute(
 /// The first stream's results: keys and values as leaves, and their gradients once they are known.
 struct FirstPass {
     layers: Vec<KeysValues>,
+    /// Empty where the language model is frozen.
     gradients: Vec<Option<KeysValues>>,
     plain: f64,
 }
 
 impl FirstPass {
-    fn new(lm: &CausalLm, batch: &TokenBatch, options: &LanguageOptions, chunks: usize) -> Self {
+    fn new(
+        lm: &CausalLm,
+        batch: &TokenBatch,
+        wanted: FirstStream,
+        options: &LanguageOptions,
+        chunks: usize,
+    ) -> Self {
+        let is_trained = named(lm).iter().any(|(_, parameter)| parameter.is_trained());
         let (like, lm) = (lm.model.norm.weight.val().unsqueeze::<2>(), lm.valid());
         let mut parts: Vec<Vec<KeysValues>> = Vec::new();
         let mut plain = 0.0;
         for range in pieces(batch.packing.sequences(), chunks) {
             let piece = batch.range(range);
-            let (layers, hidden) = first_stream(&lm.model, &piece, options.first_stream(), options.run);
+            let (layers, hidden) = first_stream(&lm.model, &piece, wanted, options.run);
             parts.push(layers);
             let loss = hidden.map_or(f64::NAN, |h| scalar(lm.loss(h, &piece, options.run)));
             plain += loss * share(&piece, batch);
         }
         let join = |layer: usize, pick: fn(&KeysValues) -> &Tensor<2>| {
-            leaf(Tensor::cat(parts.iter().map(|p| pick(&p[layer]).clone()).collect(), 0), &like)
+            let whole = Tensor::cat(parts.iter().map(|p| pick(&p[layer]).clone()).collect(), 0);
+            if is_trained { leaf(whole, &like) } else { lift(whole, &like.device()) }
         };
         let layers: Vec<KeysValues> = (0..lm.model.layers.len())
             .map(|layer| KeysValues { k: join(layer, |kv| &kv.k), v: join(layer, |kv| &kv.v) })
             .collect();
-        let gradients = layers.iter().map(|_| None).collect();
+        let gradients = if is_trained { layers.iter().map(|_| None).collect() } else { Vec::new() };
         Self { layers, gradients, plain }
     }
 
@@ -180,11 +217,14 @@ impl FirstPass {
         options: &LanguageOptions,
         chunks: usize,
     ) -> GradientSet {
+        let mut sum = GradientSet::default();
+        if self.gradients.is_empty() {
+            return sum;
+        }
         let wanted = match options.terms {
             LossTerms::InBatch => FirstStream::KeysAndValues,
             LossTerms::Both => FirstStream::Whole,
         };
-        let mut sum = GradientSet::default();
         for range in pieces(batch.packing.sequences(), chunks) {
             let starts = batch.packing.starts();
             let (from, rows) = (starts[range.start], starts[range.end] - starts[range.start]);
@@ -207,7 +247,7 @@ impl FirstPass {
 }
 
 /// The part of the batch's targets that a piece has: what its mean loss weighs in the whole mean.
-fn share(piece: &TokenBatch, whole: &TokenBatch) -> f64 {
+pub(super) fn share(piece: &TokenBatch, whole: &TokenBatch) -> f64 {
     let targets =
         |batch: &TokenBatch| batch.packing.lengths().iter().map(|l| l.saturating_sub(1)).sum::<usize>();
     targets(piece) as f64 / targets(whole).max(1) as f64
@@ -215,9 +255,9 @@ fn share(piece: &TokenBatch, whole: &TokenBatch) -> f64 {
 
 fn second_pass(
     lm: &CausalLm,
-    batch: &TokenBatch,
-    read: &mut FirstPass,
-    w: &Tensor<2>,
+    [readers, read]: [&TokenBatch; 2],
+    first: &mut FirstPass,
+    weights: &Tensor<2>,
     options: &LanguageOptions,
     chunks: usize,
 ) -> LanguageStep {
@@ -226,21 +266,21 @@ fn second_pass(
         plain: 0.0,
         inbatch: 0.0,
         gradients: GradientSet::default(),
-        dw: w.clone().inner().zeros_like(),
+        weights: weights.clone().inner().zeros_like(),
     };
-    for range in pieces(batch.packing.sequences(), chunks) {
-        let piece = batch.range(range.clone());
-        let own = w.clone().narrow(0, range.start, range.len());
+    for range in pieces(readers.packing.sequences(), chunks) {
+        let piece = readers.range(range.clone());
+        let own = weights.clone().narrow(0, range.start, range.len());
         let total = {
-            let from = ReadChunks { packing: batch.packing.clone(), layers: &read.layers };
-            let hidden = second_stream(&lm.model, &piece, &from, &own, options.cross, options.run);
-            lm.loss(hidden, &piece, options.run).mul_scalar(share(&piece, batch))
+            let from = ReadChunks { packing: read.packing.clone(), layers: &first.layers };
+            let hidden = second_stream(&lm.model, &piece, &from, &own, options.read, options.run);
+            lm.loss(hidden, &piece, options.run).mul_scalar(share(&piece, readers))
         };
         let mut grads = total.backward();
         result.inbatch += scalar(total);
         result.gradients.add(GradientSet::take(lm, &mut grads));
-        result.dw = result.dw + gradient_or_zeros(w, &mut grads);
-        read.collect(&mut grads);
+        result.weights = result.weights + gradient_or_zeros(weights, &mut grads);
+        first.collect(&mut grads);
     }
     result
 }

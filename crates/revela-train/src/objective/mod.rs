@@ -1,8 +1,10 @@
 //! What is minimised. Each objective is one file and gives a [`StepResult`].
 
 pub mod contrastive;
+pub mod distil;
 pub mod embedding;
 pub mod language;
+pub mod likelihood;
 pub mod lm;
 pub mod revela;
 

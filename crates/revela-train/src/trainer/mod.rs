@@ -6,18 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rand::RngExt;
 use revela_base::checksum::Checksum;
 use revela_base::file::{DirLock, FileError, write_atomic};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::{Progress, Task};
-use revela_base::seed::Seed;
 use revela_model::encoder::Encoder;
 use revela_text::{ChunkGroup, GroupFile};
 
 use crate::checkpoint::{Best, Checkpoint, Optimizers, State};
-use crate::choices::Negatives;
-use crate::config::{Budget, ObjectiveConfig, RunConfig, StageConfig};
+use crate::config::{Budget, RunConfig, StageConfig};
 use crate::error::{Result, TrainError};
 use crate::gradients::GradientSet;
 use crate::log::{Log, Record, StepRecord, finite, peak_memory};
@@ -25,7 +22,8 @@ use crate::models::{LanguageSide, Models, RetrieverSide};
 use crate::objective::StepResult;
 use crate::order::GroupOrder;
 use crate::settings::SettingsFile;
-use crate::step::{self, Place};
+use crate::step::{self, Step};
+use crate::targets::Targets;
 
 /// The checked configuration's name in a run's folder.
 pub const CONFIG: &str = "config.toml";
@@ -64,6 +62,7 @@ pub struct Trainer<'a> {
     config: Arc<RunConfig>,
     config_checksum: Checksum,
     models: Models,
+    targets: Option<Targets>,
     groups: GroupFile,
     order: GroupOrder,
     log: Log,
@@ -173,10 +172,12 @@ impl<'a> Trainer<'a> {
         let count = u32::try_from(groups.len()).unwrap_or(u32::MAX);
         let order = GroupOrder::new(count, config.seed.derive("data"));
         let config_checksum = state.config;
+        let targets = config.targets.as_deref().map(Targets::open).transpose()?;
         Ok(Self {
             config,
             config_checksum,
             models,
+            targets,
             groups,
             order,
             log,
@@ -265,8 +266,10 @@ impl<'a> Trainer<'a> {
         let (mut tokens, mut chunks) = (0, Vec::new());
         for _ in 0..stage.accumulate {
             let seed = self.config.seed.derive("batch").derive(&self.state.position.to_string());
-            let groups = self.next_batch(stage, seed)?;
-            let batch = step::run(stage, &self.models, &groups, Place { seed, part })?;
+            let size = self.groups.header().group_size;
+            let groups = step::draw(stage, size, seed, |count| self.next_groups(count))?;
+            let (models, targets) = (&self.models, self.targets.as_ref());
+            let batch = Step { stage, models, targets, seed, part }.run(&groups)?;
             tokens += batch.tokens;
             chunks.extend(groups.into_iter().flat_map(|g| g.chunks).map(|c| c.id.to_string()));
             sum = Some(match sum {
@@ -299,24 +302,6 @@ impl<'a> Trainer<'a> {
         self.state.seconds += seconds;
         task.remark(&format!("loss {loss:.3}"));
         self.log_step(stage, loss, rate, &numbers, norms, tokens as f64 / seconds)
-    }
-
-    /// The groups of a batch; for spread negatives they are made up anew, of one chunk from each of as many
-    /// groups as the batch has chunks.
-    fn next_batch(&mut self, stage: &StageConfig, seed: Seed) -> Result<Vec<ChunkGroup>> {
-        let spread =
-            matches!(stage.objective, ObjectiveConfig::Contrastive { negatives: Negatives::Spread, .. });
-        if !spread {
-            return self.next_groups(stage.batch_groups);
-        }
-        let size = self.groups.header().group_size;
-        let mut stream = seed.stream("spread");
-        let mut chunks = Vec::new();
-        for mut group in self.next_groups(stage.batch_groups * size)? {
-            let member = stream.random_range(0..size);
-            chunks.extend((member < group.chunks.len()).then(|| group.chunks.swap_remove(member)));
-        }
-        Ok(chunks.chunks(size).map(|chunks| ChunkGroup { chunks: chunks.to_vec() }).collect())
     }
 
     fn next_groups(&mut self, count: usize) -> Result<Vec<ChunkGroup>> {

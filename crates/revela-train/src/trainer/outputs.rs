@@ -7,7 +7,7 @@ use revela_base::file::create_dir;
 use revela_model::adapter::{self, AdapterKind};
 
 use super::Trainer;
-use crate::checkpoint::{self, Best, Optimizers};
+use crate::checkpoint::{self, Best, LmWeights, Optimizers};
 use crate::config::StageConfig;
 use crate::error::{Result, TrainError};
 use crate::log::{EvaluationRecord, Record};
@@ -53,8 +53,14 @@ impl Trainer<'_> {
             &self.models,
             optimizers,
             &self.state,
-            self.config.keep_checkpoints,
+            (self.config.keep_checkpoints, self.lm_weights()),
         )
+    }
+
+    /// Whether a stage so far trains the language model.
+    fn lm_weights(&self) -> LmWeights {
+        let trains = self.config.stages.iter().take(self.state.stage + 1).any(StageConfig::trains_lm);
+        if trains { LmWeights::Trained } else { LmWeights::AsOpened }
     }
 
     /// Evaluates, writes what the stage made, and saves a checkpoint at the beginning of the next one.
@@ -66,7 +72,7 @@ impl Trainer<'_> {
             self.evaluate(stage, 1.0)?;
             self.models.encoder()?.save(&dir.join("encoder"), precision, IfExists::Replace)?;
         }
-        if stage.objective.uses_lm() {
+        if stage.trains_lm() {
             self.models.language_model()?.save(&dir.join("lm"), precision, IfExists::Replace)?;
         }
         self.save_adapters(stage, &dir)?;
@@ -87,7 +93,7 @@ impl Trainer<'_> {
             adapter::save(&side.model, lora, kind, &base, &dir.join("adapter"), IfExists::Replace)?;
         }
         if let Some(side) = &self.models.lm
-            && stage.objective.uses_lm()
+            && stage.trains_lm()
         {
             let (kind, base) = (AdapterKind::CausalLm, base(&self.config.lm));
             adapter::save(&side.lm.model, lora, kind, &base, &dir.join("lm-adapter"), IfExists::Replace)?;

@@ -9,6 +9,7 @@ mod narrow;
 mod search;
 mod serve;
 mod shell;
+pub(crate) mod teach;
 mod train;
 
 use anyhow::Result;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Model(model::Model),
     Train(Box<train::Train>),
+    Teach(Box<teach::Teach>),
     /// Make, change, measure and look at collections.
     #[command(subcommand)]
     Index(index::Index),
@@ -44,6 +46,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Data(command) => data::run(command, context),
         Command::Model(command) => model::run(command, context),
         Command::Train(command) => train::run(*command, context),
+        Command::Teach(command) => teach::run(&command, context),
         Command::Index(command) => index::run(command, context),
         Command::Search(command) => search::run(command, context),
         Command::Serve(command) => serve::run(&command, context),

@@ -13,6 +13,7 @@ use revela_train::trainer::{Outcome, Trainer};
 
 use super::say;
 use crate::Context;
+use crate::recipe::{self, Given};
 use crate::evaluation::{HeldOut, TrainingScore};
 
 /// Train a retriever, and the language model beside it, on groups of chunks
@@ -51,15 +52,41 @@ pub(crate) struct Train {
     /// Go on with the run in this folder; its own configuration is used.
     #[arg(long, value_name = "RUN", conflicts_with = "config")]
     resume: Option<PathBuf>,
+    /// Do everything from raw text, as a recipe says: its name (adapt) or a file. Needs --corpus, --encoder,
+    /// --minutes and --out.
+    #[arg(long, help_heading = "Recipes", conflicts_with_all = ["config", "resume"], requires_all = ["corpus", "encoder"])]
+    recipe: Option<PathBuf>,
+    /// The corpus of a recipe: a folder of code or text, or a file of JSON lines.
+    #[arg(long, help_heading = "Recipes", requires = "recipe", value_name = "DIR_OR_JSONL")]
+    corpus: Option<PathBuf>,
+    /// The encoder that a recipe starts from.
+    #[arg(long, help_heading = "Recipes", requires = "recipe", value_name = "DIR")]
+    encoder: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
 }
 
 pub(crate) fn run(args: Train, context: &Context) -> Result<()> {
-    match &args.resume {
-        Some(run) => resume(run, &args.settings, context),
-        None => start(&args, context),
+    match (&args.resume, &args.recipe) {
+        (Some(run), _) => resume(run, &args.settings, context),
+        (None, Some(recipe)) => recipe::run(&given(&args, recipe)?, context),
+        (None, None) => start(&args, context),
     }
+}
+
+/// What a recipe is given; --eval-data is measured before and after, and decides nothing.
+fn given(args: &Train, recipe: &Path) -> Result<Given> {
+    let mut flags = args.settings.clone();
+    let (Some(corpus), Some(encoder)) = (args.corpus.clone(), args.encoder.clone()) else {
+        bail!("a recipe needs --corpus and --encoder");
+    };
+    let (Some(minutes), Some(out)) = (flags.minutes.take(), flags.out.take()) else {
+        bail!("a recipe needs --minutes and --out");
+    };
+    let split = flags.eval_split.take().unwrap_or_else(|| "test".into());
+    let measured = flags.eval_data.take().map(|data| (data, split));
+    let lm = flags.lm.take();
+    Ok(Given { recipe: recipe.to_owned(), corpus, encoder, lm, minutes, out, flags, measured })
 }
 
 fn start(args: &Train, context: &Context) -> Result<()> {

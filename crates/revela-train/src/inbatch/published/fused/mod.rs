@@ -13,13 +13,14 @@ use revela_model::cpu::vector::{exp, max, scale};
 use revela_model::cpu::{Mat, MatMut, Matmul, PANEL, Packed, RightOperand, Store, split_rows, vectorised};
 use revela_model::op::{Kernel, Output, View, apply};
 
-use super::attention::{CrossOptions, CrossShape, EPSILON, Skip, ValueNorm};
+use super::super::reading::{ReadShape, Skip, ValueNorm};
+use super::{CrossOptions, EPSILON};
 
-/// See [`super::attention::cross_attention`].
+/// See [`super::cross_attention`].
 pub(super) fn cross_attention(
     [q, k, v]: [Tensor<2>; 3],
     w: Tensor<2>,
-    shape: &CrossShape,
+    shape: &ReadShape,
     options: CrossOptions,
     matmul: Matmul,
 ) -> Tensor<2> {
@@ -33,7 +34,7 @@ const TILE_ROWS: usize = 192;
 
 #[derive(Debug, Clone)]
 struct CrossAttention {
-    shape: CrossShape,
+    shape: ReadShape,
     value_norm: ValueNorm,
     skip: Skip,
     matmul: Matmul,

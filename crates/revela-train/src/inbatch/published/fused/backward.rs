@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use revela_model::cpu::{Mat, MatMut, PANEL, RightOperand, Store, vectorised};
 use revela_model::op::View;
 
-use super::super::attention::{EPSILON, ValueNorm};
+use super::super::super::reading::ValueNorm;
+use super::super::EPSILON;
 use super::{Chunk, CrossAttention, TILE_ROWS, exponentials};
 
 /// Tasks of the backward pass at least, whatever the number of threads.

@@ -3,13 +3,14 @@
 use burn::tensor::{Bool, DType, Tensor, TensorData, activation};
 use revela_model::Packing;
 
-use super::attention::{CrossShape, EPSILON, ValueNorm};
+use super::super::reading::{ReadShape, ValueNorm};
+use super::EPSILON;
 
-/// See [`super::attention::cross_attention`]. Takes padded batches only.
+/// See [`super::cross_attention`]. Takes padded batches only.
 pub(super) fn cross_attention(
     [q, k, v]: [Tensor<2>; 3],
     w: Tensor<2>,
-    shape: &CrossShape,
+    shape: &ReadShape,
     value_norm: ValueNorm,
 ) -> Tensor<2> {
     let heads = shape.heads;

@@ -5,50 +5,17 @@
 //! across chunks), `O_ij = A_ij V_j`, with V-normalisation divided by
 //! `sum_l A_ij[., l] * |V_j[l]| + 1e-6`; the result is `sum_j W[i, j] O_ij`.
 
-use std::sync::Arc;
+mod fused;
+mod materialised;
 
 use burn::tensor::Tensor;
-use revela_model::Packing;
 use revela_model::cpu::Matmul;
-use revela_model::kernels::AttentionShape;
 use revela_model::op::runs_on;
-use serde::{Deserialize, Serialize};
 
-use super::{fused, materialised};
-
-/// Whether the values of a chunk are brought to about unit length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ValueNorm {
-    /// Divide by the mean length of the values read, so that no long value vector dominates.
-    #[default]
-    Mean,
-    /// Take values as they are.
-    Off,
-}
+use super::reading::{Form, ReadShape, Skip, ValueNorm};
 
 /// Added to the mean length before dividing.
-pub(super) const EPSILON: f32 = 1e-6;
-
-/// Which computation gives the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CrossPath {
-    /// The CPU kernel where the tensors are f32 on the CPU backend, the definition elsewhere.
-    #[default]
-    Fast,
-    /// All attention weights at once, `[B, B, heads, L, L]`: the definition, for tests.
-    Materialised,
-}
-
-/// Pairs whose weight is too small to matter.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Skip {
-    /// Compute all pairs.
-    Nothing,
-    /// Leave out pairs with a weight below this, and the gradient of their weight.
-    Below(f32),
-}
+const EPSILON: f32 = 1e-6;
 
 /// How the cross path is computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,28 +23,9 @@ pub struct CrossOptions {
     /// V-normalisation.
     pub value_norm: ValueNorm,
     /// Which computation.
-    pub path: CrossPath,
+    pub form: Form,
     /// Which pairs.
     pub skip: Skip,
-}
-
-impl Default for CrossOptions {
-    fn default() -> Self {
-        // Rows of W sum to 1, so what is left out changes a row's output by less than B * 1e-6 of a
-        // unit vector, and its gradient by as little, since softmax multiplies it by the weight.
-        Self { value_norm: ValueNorm::Mean, path: CrossPath::Fast, skip: Skip::Below(1e-6) }
-    }
-}
-
-/// The readers and the read: which rows belong to which chunk.
-#[derive(Debug, Clone)]
-pub struct CrossShape {
-    /// Chunks whose queries read.
-    pub readers: Arc<Packing>,
-    /// Chunks that are read.
-    pub chunks: Arc<Packing>,
-    /// Heads.
-    pub heads: AttentionShape,
 }
 
 /// `sum_j W[i, j] O_ij` for every row of every reading chunk i.
@@ -87,20 +35,28 @@ pub struct CrossShape {
 pub fn cross_attention(
     [q, k, v]: [Tensor<2>; 3],
     w: Tensor<2>,
-    shape: &CrossShape,
+    shape: &ReadShape,
     options: CrossOptions,
     matmul: Matmul,
 ) -> Tensor<2> {
-    match options.path {
-        CrossPath::Fast if runs_on(&q) => fused::cross_attention([q, k, v], w, shape, options, matmul),
+    match options.form {
+        Form::Fast if runs_on(&q) => fused::cross_attention([q, k, v], w, shape, options, matmul),
         _ => materialised::cross_attention([q, k, v], w, shape, options.value_norm),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+
     use burn::tensor::{Device, Distribution};
+    use revela_model::Packing;
+    use revela_model::kernels::AttentionShape;
+
+    use super::*;
+
+    const DEFAULT: CrossOptions =
+        CrossOptions { value_norm: ValueNorm::Mean, form: Form::Fast, skip: Skip::Below(1e-6) };
 
     fn random(shape: [usize; 2], seed: u64) -> Tensor<2> {
         let device = Device::flex();
@@ -114,7 +70,7 @@ mod tests {
     }
 
     /// Result and gradients of q, k, v, w.
-    fn run(inputs: &[Tensor<2>; 4], shape: &CrossShape, options: CrossOptions) -> Vec<Tensor<2>> {
+    fn run(inputs: &[Tensor<2>; 4], shape: &ReadShape, options: CrossOptions) -> Vec<Tensor<2>> {
         let leaves = inputs.clone().map(|t| t.autodiff().require_grad());
         let [q, k, v, w] = leaves.clone();
         let out = cross_attention([q, k, v], w, shape, options, Matmul::F32);
@@ -126,11 +82,11 @@ mod tests {
         heads: AttentionShape,
         readers: &Arc<Packing>,
         chunks: &Arc<Packing>,
-    ) -> ([Tensor<2>; 4], CrossShape) {
+    ) -> ([Tensor<2>; 4], ReadShape) {
         let q = random([readers.total_rows(), heads.width()], 1);
         let kv = |seed| random([chunks.total_rows(), heads.kv_width()], seed);
         let w = random([readers.sequences(), chunks.sequences()], 4).abs().div_scalar(4.0);
-        let shape = CrossShape { readers: readers.clone(), chunks: chunks.clone(), heads };
+        let shape = ReadShape { readers: readers.clone(), chunks: chunks.clone(), heads };
         ([q, kv(2), kv(3), w], shape)
     }
 
@@ -143,9 +99,9 @@ mod tests {
             for readers in [&chunks, &readers] {
                 let (inputs, shape) = case(heads, readers, &chunks);
                 for value_norm in [ValueNorm::Mean, ValueNorm::Off] {
-                    let options = |path| CrossOptions { value_norm, path, skip: Skip::Nothing };
-                    let got = run(&inputs, &shape, options(CrossPath::Fast));
-                    let want = run(&inputs, &shape, options(CrossPath::Materialised));
+                    let options = |form| CrossOptions { value_norm, form, skip: Skip::Nothing };
+                    let got = run(&inputs, &shape, options(Form::Fast));
+                    let want = run(&inputs, &shape, options(Form::Materialised));
                     for (what, (got, want)) in
                         ["out", "dq", "dk", "dv", "dw"].iter().zip(got.iter().zip(&want))
                     {
@@ -163,16 +119,10 @@ mod tests {
         let (padded, packed) = (Packing::padded(&[9, 4]), Packing::packed(&[9, 4]));
         let ([q, k, v, w], shape) = case(heads, &padded, &padded);
         let real = |t: Tensor<2>| t.narrow(0, 0, 13);
-        let narrow = CrossShape { readers: packed.clone(), chunks: packed, heads };
-        let full = cross_attention(
-            [q.clone(), k.clone(), v.clone()],
-            w.clone(),
-            &shape,
-            CrossOptions::default(),
-            Matmul::F32,
-        );
-        let tight =
-            cross_attention([real(q), real(k), real(v)], w, &narrow, CrossOptions::default(), Matmul::F32);
+        let narrow = ReadShape { readers: packed.clone(), chunks: packed, heads };
+        let full =
+            cross_attention([q.clone(), k.clone(), v.clone()], w.clone(), &shape, DEFAULT, Matmul::F32);
+        let tight = cross_attention([real(q), real(k), real(v)], w, &narrow, DEFAULT, Matmul::F32);
         assert_eq!(real(full).into_data(), tight.into_data());
     }
 
@@ -183,8 +133,8 @@ mod tests {
         let ([q, k, v, _], shape) = case(heads, &chunks, &chunks);
         let w = Tensor::from_floats([[0.0, 1.0, 1e-7], [0.5, 0.0, 0.5], [1e-7, 1.0, 0.0]], &Device::flex());
         let inputs = [q, k, v, w];
-        let all = run(&inputs, &shape, CrossOptions { skip: Skip::Nothing, ..Default::default() });
-        let some = run(&inputs, &shape, CrossOptions::default());
+        let all = run(&inputs, &shape, CrossOptions { skip: Skip::Nothing, ..DEFAULT });
+        let some = run(&inputs, &shape, DEFAULT);
         for (got, want) in some.iter().zip(&all).take(4) {
             assert!(distance(got, want) < 1e-5);
         }

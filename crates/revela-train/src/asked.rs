@@ -1,0 +1,116 @@
+//! What is asked of the chunks of a batch, and by which texts.
+
+use std::ops::Range;
+
+use revela_text::ChunkGroup;
+use revela_text::reader::{ChunkText, Reader, ReaderConfig, ReaderKind, reader};
+
+use crate::choices::QueryText;
+
+/// Texts that ask, and the passages among which their own one is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// What asks.
+    pub queries: Vec<String>,
+    /// What is asked for, group after group.
+    pub passages: Vec<String>,
+    /// Where each query was cut out: a row of `passages`.
+    pub own: Vec<usize>,
+    /// Which passages form a group.
+    pub groups: Vec<Range<usize>>,
+    /// What a language model sees before each query, so that it expects one.
+    leads: Vec<&'static str>,
+}
+
+impl Asked {
+    /// Every chunk as a passage, and every chunk that has something to ask as a query: with
+    /// [`QueryText::Reader`] what its reader asks, which is cut out of its passage; else the chunk itself.
+    pub fn of(groups: &[ChunkGroup], query: QueryText) -> Self {
+        let (queries, passages, own, ranges, leads) = Default::default();
+        let mut asked = Self { queries, passages, own, groups: ranges, leads };
+        for group in groups {
+            let first = asked.passages.len();
+            for chunk in &group.chunks {
+                let found = match query {
+                    QueryText::Reader => reader(&ChunkText::from(chunk), &ReaderConfig::default()),
+                    QueryText::FirstHalf | QueryText::Whole => None,
+                };
+                match found {
+                    Some(Reader { kind, query, rest }) => asked.push(Some((query, lead(kind))), rest),
+                    None if query == QueryText::Reader => asked.push(None, chunk.text.clone()),
+                    None => asked.push(Some((chunk.text.clone(), "")), chunk.text.clone()),
+                }
+            }
+            asked.groups.push(first..asked.passages.len());
+        }
+        asked
+    }
+
+    fn push(&mut self, question: Option<(String, &'static str)>, passage: String) {
+        if let Some((question, lead)) = question {
+            self.own.push(self.passages.len());
+            self.queries.push(question);
+            self.leads.push(lead);
+        }
+        self.passages.push(passage);
+    }
+
+    /// The queries as a language model predicts them.
+    pub fn readers(&self) -> Vec<String> {
+        self.leads.iter().zip(&self.queries).map(|(lead, query)| format!("{lead}{query}")).collect()
+    }
+
+    /// The passages of a query's group.
+    pub fn related(&self, query: usize) -> Range<usize> {
+        let own = self.own[query];
+        self.groups.iter().find(|group| group.contains(&own)).cloned().unwrap_or(own..own + 1)
+    }
+}
+
+/// What stands before such a text where people write it.
+fn lead(kind: ReaderKind) -> &'static str {
+    match kind {
+        ReaderKind::DocComment | ReaderKind::Name => "/// ",
+        ReaderKind::Heading | ReaderKind::Title => "# ",
+        ReaderKind::FirstSentence => "\n",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use revela_text::GroupChunk;
+
+    fn groups() -> Vec<ChunkGroup> {
+        let chunk = |id: &str, text: &str| GroupChunk {
+            id: id.parse().unwrap(),
+            title: String::new(),
+            text: text.to_owned(),
+            format: None,
+        };
+        let body = "let file = std::fs::File::open(path)?; let mut out = String::new(); \
+                    std::io::Read::read_to_string(&mut file, &mut out)?; Ok(out)";
+        let function = format!("/// Reads a whole file into memory.\nfn load(path: &Path) -> Result<String> {{ {body} }}");
+        vec![
+            ChunkGroup { chunks: vec![chunk("a.rs#0", &function), chunk("a.rs#1", "use std::fs;")] },
+            ChunkGroup { chunks: vec![chunk("b.rs#0", "short"), chunk("c.rs#0", &function)] },
+        ]
+    }
+
+    #[test]
+    fn readers_ask_for_what_they_were_cut_out_of() {
+        let asked = Asked::of(&groups(), QueryText::Reader);
+        assert_eq!(asked.queries, ["Reads a whole file into memory"; 2]);
+        assert_eq!(asked.own, [0, 3]);
+        assert_eq!((asked.related(0), asked.related(1)), (0..2, 2..4));
+        assert!(!asked.passages[0].contains("whole file") && asked.passages[0].contains("File::open"));
+        assert_eq!(asked.passages[1], "use std::fs;", "what asks nothing can still be found");
+    }
+
+    #[test]
+    fn whole_chunks_ask_for_themselves() {
+        let asked = Asked::of(&groups(), QueryText::Whole);
+        assert_eq!(asked.queries, asked.passages);
+        assert_eq!(asked.own, [0, 1, 2, 3]);
+    }
+}
