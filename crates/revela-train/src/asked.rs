@@ -60,6 +60,23 @@ impl Asked {
         self.leads.iter().zip(&self.queries).map(|(lead, query)| format!("{lead}{query}")).collect()
     }
 
+    /// A query for every passage: its own one, or the first of two crops of it, of which the second then stands for
+    /// the passage.
+    pub fn or_crops<'a>(
+        &'a self,
+        mut crops: impl FnMut(&'a str) -> [&'a str; 2],
+    ) -> (Vec<&'a str>, Vec<&'a str>) {
+        let mut asked = self.own.iter().zip(&self.queries).peekable();
+        let pair = |(row, passage): (usize, &'a String)| match asked.next_if(|(own, _)| **own == row) {
+            Some((_, query)) => (query.as_str(), passage.as_str()),
+            None => {
+                let [query, rest] = crops(passage);
+                (query, rest)
+            }
+        };
+        self.passages.iter().enumerate().map(pair).unzip()
+    }
+
     /// The passages of a query's group.
     pub fn related(&self, query: usize) -> Range<usize> {
         let own = self.own[query];
@@ -90,7 +107,9 @@ mod tests {
         };
         let body = "let file = std::fs::File::open(path)?; let mut out = String::new(); \
                     std::io::Read::read_to_string(&mut file, &mut out)?; Ok(out)";
-        let function = format!("/// Reads a whole file into memory.\nfn load(path: &Path) -> Result<String> {{ {body} }}");
+        let function = format!(
+            "/// Reads a whole file into memory.\nfn load(path: &Path) -> Result<String> {{ {body} }}"
+        );
         vec![
             ChunkGroup { chunks: vec![chunk("a.rs#0", &function), chunk("a.rs#1", "use std::fs;")] },
             ChunkGroup { chunks: vec![chunk("b.rs#0", "short"), chunk("c.rs#0", &function)] },
@@ -105,6 +124,15 @@ mod tests {
         assert_eq!((asked.related(0), asked.related(1)), (0..2, 2..4));
         assert!(!asked.passages[0].contains("whole file") && asked.passages[0].contains("File::open"));
         assert_eq!(asked.passages[1], "use std::fs;", "what asks nothing can still be found");
+    }
+
+    #[test]
+    fn chunks_that_ask_nothing_are_cropped() {
+        let asked = Asked::of(&groups(), QueryText::Reader);
+        let (queries, passages) = asked.or_crops(|text| [&text[..2], &text[2..]]);
+        assert_eq!(queries, ["Reads a whole file into memory", "us", "sh", "Reads a whole file into memory"]);
+        assert_eq!((passages[1], passages[2]), ("e std::fs;", "ort"));
+        assert_eq!(passages[3], asked.passages[3]);
     }
 
     #[test]

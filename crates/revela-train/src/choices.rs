@@ -76,8 +76,10 @@ pub enum PositivesKind {
     /// Two random crops of a chunk.
     #[default]
     Crops,
-    /// What would be asked for a chunk, cut out of it, and the rest.
+    /// What would be asked for a chunk, cut out of it, and the rest. Chunks that ask nothing only repel.
     Reader,
+    /// The same, and two crops of chunks that ask nothing.
+    ReaderOrCrops,
 }
 
 /// Which chunks repel each other in the contrastive objective.

@@ -15,7 +15,8 @@ use revela_model::weights::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::choices::{
-    Adaptation, Decay, Frozen, Negatives, ObjectiveKind, PositivesKind, QueryText, ReadingKind, RetrieverStart,
+    Adaptation, Decay, Frozen, Negatives, ObjectiveKind, PositivesKind, QueryText, ReadingKind,
+    RetrieverStart,
 };
 use crate::error::{Result, TrainError};
 use crate::inbatch::reading::{Reading, ValueNorm};
@@ -215,8 +216,7 @@ impl Settings {
             &mut self.lm,
             &mut self.retriever,
             &mut self.eval_data,
-        ]
-        {
+        ] {
             if let Some(path) = path.as_mut() {
                 *path = std::path::absolute(&*path).map_err(FileError::io("find", path))?;
             }

@@ -147,7 +147,12 @@ mod tests {
     use revela_text::GroupChunk;
 
     fn group(text: &str) -> ChunkGroup {
-        let chunk = |id: &str| GroupChunk { id: id.parse().unwrap(), title: String::new(), text: text.into(), format: None };
+        let chunk = |id: &str| GroupChunk {
+            id: id.parse().unwrap(),
+            title: String::new(),
+            text: text.into(),
+            format: None,
+        };
         ChunkGroup { chunks: vec![chunk("a#0"), chunk("a#1")] }
     }
 

@@ -11,7 +11,7 @@ use revela_base::interrupt::Interrupt;
 use revela_base::progress::{Progress, Silent};
 use revela_eval::dataset::{self, Document, Selection, TestCollection, UnknownIdPolicy};
 use revela_eval::metrics::{Evaluation, EvaluationOptions, Metric, evaluate};
-use revela_eval::{Hit, Run};
+use revela_eval::{EvalResult, Hit, Run};
 use revela_index::bm25::{Analyser, TextIndexWriter};
 use revela_index::flat;
 use revela_index::fusion::{Fusion, Ranking};
@@ -250,6 +250,20 @@ impl TrainingScore {
     pub(crate) fn new(held_out: HeldOut) -> Result<Self> {
         let metric = held_out.metrics.first().copied().context("no metric to compare retrievers by")?;
         Ok(Self { held_out, metric })
+    }
+}
+
+impl TrainingScore {
+    /// What a retriever finds, for comparisons query by query.
+    pub(crate) fn result(&self, encoder: &Encoder, context: &crate::Context) -> Result<EvalResult> {
+        let rankings = self.held_out.dense(encoder, &context.progress, &context.interrupt)?;
+        let evaluation = self.held_out.evaluate(&self.held_out.run(&rankings)?)?;
+        Ok(EvalResult::new(evaluation, Default::default()))
+    }
+
+    /// What is compared.
+    pub(crate) fn metric(&self) -> Metric {
+        self.metric
     }
 }
 

@@ -20,12 +20,14 @@ const CANDIDATES: [Language; 7] = [
 pub fn detect_format(texts: &[&str]) -> Format {
     let score = |language: Language| {
         let parts = texts.iter().map(|text| covered(language, text));
-        let (with, share) = parts.fold((0, 0.0), |(with, sum), part| (with + usize::from(part > 0.3), sum + part));
+        let (with, share) =
+            parts.fold((0, 0.0), |(with, sum), part| (with + usize::from(part > 0.3), sum + part));
         (with, share)
     };
-    let best = CANDIDATES.iter().map(|language| (score(*language), *language)).max_by(|(a, _), (b, _)| {
-        a.1.total_cmp(&b.1)
-    });
+    let best = CANDIDATES
+        .iter()
+        .map(|language| (score(*language), *language))
+        .max_by(|(a, _), (b, _)| a.1.total_cmp(&b.1));
     match best {
         Some(((with, _), language)) if 2 * with > texts.len() => Format::Code(language),
         _ => Format::Text,
@@ -45,10 +47,16 @@ mod tests {
     #[test]
     fn languages_are_told_by_their_functions() {
         let rows: [(&[&str], Format); 6] = [
-            (&["def add(a, b):\n    return a + b", "def f(x):\n    return x"], Format::Code(Language::Python)),
+            (
+                &["def add(a, b):\n    return a + b", "def f(x):\n    return x"],
+                Format::Code(Language::Python),
+            ),
             (&["fn add(a: u8, b: u8) -> u8 {\n    a + b\n}"], Format::Code(Language::Rust)),
             (&["func Add(a int, b int) int {\n\treturn a + b\n}"], Format::Code(Language::Go)),
-            (&["public int add(final int a) throws IOException {\n  return a + 1;\n}"], Format::Code(Language::Java)),
+            (
+                &["public int add(final int a) throws IOException {\n  return a + 1;\n}"],
+                Format::Code(Language::Java),
+            ),
             (&["function add(a, b) {\n  return a + b;\n}"], Format::Code(Language::JavaScript)),
             (&["The mill stood still.", "It had not turned for years, they said.", ""], Format::Text),
         ];

@@ -10,7 +10,9 @@ use revela_model::pooling::Pooling;
 use revela_model::weights::Precision;
 use serde::{Deserialize, Serialize};
 
-use crate::choices::{Adaptation, Frozen, ObjectiveKind, PositivesKind, QueryText, ReadingKind, RetrieverStart};
+use crate::choices::{
+    Adaptation, Frozen, ObjectiveKind, PositivesKind, QueryText, ReadingKind, RetrieverStart,
+};
 use crate::error::{Result, TrainError};
 use crate::inbatch::reading::{Form, ReadOptions, Reading, Skip};
 use crate::objective::Activations;
@@ -218,7 +220,8 @@ impl RunConfig {
     fn check_models(&self) -> Result<()> {
         let mut has_retriever = self.retriever.is_some();
         for stage in &self.stages {
-            let is_taught = self.targets.is_some() && matches!(stage.objective, ObjectiveConfig::Likelihood(_));
+            let is_taught =
+                self.targets.is_some() && matches!(stage.objective, ObjectiveConfig::Likelihood(_));
             let needs_lm =
                 (stage.objective.uses_lm() && !is_taught) || stage.retriever_start == RetrieverStart::Lm;
             if needs_lm && self.lm.is_none() {
@@ -366,7 +369,8 @@ impl ObjectiveConfig {
         Ok(match need("objective", &s.objective)? {
             ObjectiveKind::Revela => {
                 if query == QueryText::Reader && terms == LossTerms::Both {
-                    let detail = "with query_text = \"reader\" only what reads others is predicted; choose in-batch";
+                    let detail =
+                        "with query_text = \"reader\" only what reads others is predicted; choose in-batch";
                     return Err(TrainError::setting("loss", detail));
                 }
                 if query != QueryText::Reader && hard > 0.0 {
@@ -383,9 +387,11 @@ impl ObjectiveConfig {
             ObjectiveKind::Replug | ObjectiveKind::QueryLikelihood => {
                 Self::Likelihood(LikelihoodConfig { tau, teachers: teachers(s)?, hard, query })
             }
-            ObjectiveKind::Lm => {
-                Self::Lm(LmConfig { neighbours: need("neighbours", &s.neighbours)?, terms, read: reading(s)? })
-            }
+            ObjectiveKind::Lm => Self::Lm(LmConfig {
+                neighbours: need("neighbours", &s.neighbours)?,
+                terms,
+                read: reading(s)?,
+            }),
         })
     }
 }
@@ -398,7 +404,10 @@ fn teachers(s: &Settings) -> Result<TeacherWeights> {
         encoder: weight("teacher_encoder", &s.teacher_encoder)?,
     };
     if weights.counting().next().is_none() {
-        return Err(TrainError::setting("teacher_likelihood", "no teacher counts; give one a weight above 0"));
+        return Err(TrainError::setting(
+            "teacher_likelihood",
+            "no teacher counts; give one a weight above 0",
+        ));
     }
     if s.targets.is_none() && weights.counting().any(|(signal, _)| signal != Signal::Likelihood) {
         let detail = "what BM25 and an encoder say is read from targets; make them with revela teach";
@@ -417,13 +426,15 @@ fn reading(s: &Settings) -> Result<ReadOptions> {
 }
 
 fn positives(s: &Settings) -> Result<Positives> {
-    if need("positives", &s.positives)? == PositivesKind::Reader {
-        return Ok(Positives::Reader);
-    }
     let least = between("crop_least", need("crop_least", &s.crop_least)?, 0.0, 1.0)?;
     let most = between("crop_most", need("crop_most", &s.crop_most)?, least, 1.0)?;
     let overlap = need("crop_overlap", &s.crop_overlap)?;
-    Ok(Positives::Crops(CropOptions { least, most, overlap }))
+    let crops = CropOptions { least, most, overlap };
+    Ok(match need("positives", &s.positives)? {
+        PositivesKind::Crops => Positives::Crops(crops),
+        PositivesKind::Reader => Positives::Reader,
+        PositivesKind::ReaderOrCrops => Positives::ReaderOrCrops(crops),
+    })
 }
 
 #[cfg(test)]

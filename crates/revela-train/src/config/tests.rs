@@ -23,13 +23,17 @@ fn joint_reading_is_the_default_and_the_published_recipe_can_be_had() {
     let config = resolve(|_| {}).unwrap();
     let stage = &config.stages[0];
     assert_eq!(stage.name, "revela");
-    let ObjectiveConfig::Revela(RevelaConfig { tau, terms, read, query, .. }) = stage.objective else { panic!() };
+    let ObjectiveConfig::Revela(RevelaConfig { tau, terms, read, query, .. }) = stage.objective else {
+        panic!()
+    };
     assert_eq!((tau.start, tau.end, terms, query), (0.05, 0.05, LossTerms::InBatch, QueryText::FirstHalf));
     assert_eq!(read, Reading::Joint.into());
     assert_eq!((stage.schedule.peak, stage.schedule.warmup), (1e-4, 100));
     assert_eq!(config.lora, None);
     let config = resolve(|s| s.reading = Some(ReadingKind::Published)).unwrap();
-    let ObjectiveConfig::Revela(RevelaConfig { tau, read, .. }) = config.stages[0].objective else { panic!() };
+    let ObjectiveConfig::Revela(RevelaConfig { tau, read, .. }) = config.stages[0].objective else {
+        panic!()
+    };
     assert_eq!((tau.start, tau.end), (1e-4, 1e-4));
     assert_eq!(read, Reading::Published(ValueNorm::Mean).into());
 }

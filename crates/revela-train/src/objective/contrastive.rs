@@ -29,6 +29,8 @@ pub enum Positives {
     Crops(CropOptions),
     /// What its reader asks, and the rest of it. Chunks without a reader only repel.
     Reader,
+    /// The same, and two crops of chunks without a reader.
+    ReaderOrCrops(CropOptions),
 }
 
 /// Queries, and the passages among which each finds its own.

@@ -90,9 +90,7 @@ pub fn language_step(
     let weights = leaf(weights, &like);
     let mut step = match options.activations {
         Activations::Keep => keep(lm, [readers, read], &weights, options),
-        Activations::Recompute { chunks } => {
-            recompute(lm, [readers, read], &weights, options, chunks.max(1))
-        }
+        Activations::Recompute { chunks } => recompute(lm, [readers, read], &weights, options, chunks.max(1)),
     };
     if readers != read {
         // The first stream's loss is of other texts than the second's.

@@ -45,7 +45,11 @@ pub fn likelihoods(lm: &CausalLm, readers: &[Vec<u32>], passages: &TokenBatch, r
 /// Texts laid out as another batch is.
 fn batch_like(other: &TokenBatch, texts: &[&[u32]]) -> TokenBatch {
     let lengths: usize = other.packing.lengths().iter().sum();
-    if lengths == other.packing.total_rows() { TokenBatch::packed(texts) } else { TokenBatch::padded(texts, 0) }
+    if lengths == other.packing.total_rows() {
+        TokenBatch::packed(texts)
+    } else {
+        TokenBatch::padded(texts, 0)
+    }
 }
 
 /// Logarithms of weights: reader k reads the passage of pair k only.

@@ -84,8 +84,7 @@ pub fn step(
     };
     let weights = inbatch_weights(query, passage, options.tau, own);
     let taken = weights.taken_by(options.language.read.reading);
-    let language =
-        language_step(lm, [&batch.readers, &batch.read], taken.clone().inner(), &options.language);
+    let language = language_step(lm, [&batch.readers, &batch.read], taken.clone().inner(), &options.language);
     let mut total = surrogate(taken, &language.weights);
     let mut loss = language.loss;
     let mut numbers = vec![("loss_plain", language.plain), ("loss_inbatch", language.inbatch)];

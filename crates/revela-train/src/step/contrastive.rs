@@ -44,28 +44,34 @@ impl Step<'_> {
                 let mut stream = self.seed.stream("crops");
                 let pairs = texts(groups).into_iter().map(|text| crops(text, crop, &mut stream));
                 let (queries, passages): (Vec<&str>, Vec<&str>) = pairs.map(|[a, b]| (a, b)).unzip();
-                Pairs {
-                    own: (0..queries.len()).collect(),
-                    query: self.models.retriever_batch(TextKind::Query, &queries)?,
-                    passage: self.models.retriever_batch(TextKind::Passage, &passages)?,
-                }
+                self.pairs(&queries, &passages, (0..queries.len()).collect())?
             }
             Positives::Reader => {
                 let asked = Asked::of(groups, QueryText::Reader);
-                if asked.queries.is_empty() {
-                    return Ok(BatchResult { result: StepResult::default(), tokens: 0 });
-                }
-                Pairs {
-                    query: self.models.retriever_batch(TextKind::Query, &asked.queries)?,
-                    passage: self.models.retriever_batch(TextKind::Passage, &asked.passages)?,
-                    own: asked.own,
-                }
+                self.pairs(&asked.queries, &asked.passages, asked.own)?
+            }
+            Positives::ReaderOrCrops(crop) => {
+                let asked = Asked::of(groups, QueryText::Reader);
+                let mut stream = self.seed.stream("crops");
+                let (queries, passages) = asked.or_crops(|text| crops(text, crop, &mut stream));
+                self.pairs(&queries, &passages, (0..queries.len()).collect())?
             }
         };
+        if pairs.own.is_empty() {
+            return Ok(BatchResult { result: StepResult::default(), tokens: 0 });
+        }
         let options = ContrastiveOptions { tau: config.tau.at(self.part), embed: self.embed_options()? };
         let tokens = pairs.query.ids.len() + pairs.passage.ids.len();
         let mut result = contrastive::step(&self.models.retriever()?.model, &pairs, &options);
         result.numbers.push(("tau", options.tau));
         Ok(BatchResult { result, tokens })
+    }
+
+    fn pairs<S: AsRef<str> + Sync>(&self, queries: &[S], passages: &[S], own: Vec<usize>) -> Result<Pairs> {
+        Ok(Pairs {
+            query: self.models.retriever_batch(TextKind::Query, queries)?,
+            passage: self.models.retriever_batch(TextKind::Passage, passages)?,
+            own,
+        })
     }
 }

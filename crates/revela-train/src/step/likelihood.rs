@@ -12,11 +12,7 @@ use crate::targets::Signal;
 use crate::teacher::Teacher;
 
 impl Step<'_> {
-    pub(super) fn likelihood(
-        &self,
-        config: &LikelihoodConfig,
-        groups: &[ChunkGroup],
-    ) -> Result<BatchResult> {
+    pub(super) fn likelihood(&self, config: &LikelihoodConfig, groups: &[ChunkGroup]) -> Result<BatchResult> {
         let asked = Asked::of(groups, config.query);
         if asked.queries.is_empty() {
             return Ok(BatchResult { result: StepResult::default(), tokens: 0 });
@@ -42,11 +38,8 @@ impl Step<'_> {
             own: asked.own,
             scored,
         };
-        let options = DistilOptions {
-            tau: config.tau.at(self.part),
-            hard: config.hard,
-            embed: self.embed_options()?,
-        };
+        let options =
+            DistilOptions { tau: config.tau.at(self.part), hard: config.hard, embed: self.embed_options()? };
         let tokens = batch.query.ids.len() + batch.passage.ids.len();
         let mut result = distil::step(&self.models.retriever()?.model, &batch, config.query, &options);
         result.numbers.push(("tau", options.tau));

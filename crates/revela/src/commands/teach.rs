@@ -120,7 +120,8 @@ fn teach(
 fn begin(args: &Teach, header: TargetsHeader) -> Result<Targets> {
     let path = args.out.join("targets.jsonl");
     if !path.exists() {
-        std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
+        std::fs::create_dir_all(&args.out)
+            .with_context(|| format!("cannot create {}", args.out.display()))?;
         return Ok(Targets::new(header));
     }
     let targets = Targets::open(&path)?;

@@ -13,8 +13,8 @@ use revela_train::trainer::{Outcome, Trainer};
 
 use super::say;
 use crate::Context;
-use crate::recipe::{self, Given};
 use crate::evaluation::{HeldOut, TrainingScore};
+use crate::recipe::{self, Given};
 
 /// Train a retriever, and the language model beside it, on groups of chunks
 ///

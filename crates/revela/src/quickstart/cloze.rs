@@ -52,7 +52,13 @@ mod tests {
 
     fn chunk(number: u32, text: &str) -> Chunk {
         let id = format!("doc#{number}").parse().unwrap();
-        Chunk { id, range: 0..text.len(), title: String::new(), text: text.to_owned(), format: revela_text::Format::Text }
+        Chunk {
+            id,
+            range: 0..text.len(),
+            title: String::new(),
+            text: text.to_owned(),
+            format: revela_text::Format::Text,
+        }
     }
 
     #[test]

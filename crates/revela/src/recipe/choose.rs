@@ -3,18 +3,16 @@
 //! Between: weights averaged in a straight line (Wortsman et al., arXiv:2109.01903), which keeps what the start
 //! knew of other questions than those trained on.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use revela_base::artifact::IfExists;
-use revela_eval::{CompareOptions, EvalResult, compare, comparison_table};
 use revela_eval::metrics::Metric;
+use revela_eval::{CompareOptions, Comparison, EvalResult, compare, comparison_table};
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::params::interpolate;
 use revela_model::weights::Precision;
-use revela_train::trainer::Evaluator as _;
 
 use super::file::Recipe;
 use crate::Context;
@@ -35,7 +33,8 @@ fn open(dir: &Path) -> Result<Encoder> {
     Ok(Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?)
 }
 
-/// Writes the best retriever by the held-out collection to `best`. Returns what was chosen, in words.
+/// Writes the best retriever by the held-out collection to `best`: the start, unless one on the way to the trained
+/// retriever is better by more than chance. Returns what was chosen, in words.
 pub(super) fn choose(
     start: &Path,
     run: &Path,
@@ -46,23 +45,40 @@ pub(super) fn choose(
 ) -> Result<String> {
     let trained = trained(run, recipe).context("the recipe has no stage")?;
     let (start, end) = (open(start)?, open(&trained)?);
-    let of = |encoder: &Encoder| score.score(encoder).map_err(|e| anyhow::anyhow!(e));
-    let mut kept = (of(&start)?, 0.0);
-    let mut table = format!("held-out {}: start {:.2}", score.metric(), 100.0 * kept.0);
+    let before = score.result(&start, context)?;
+    let mut found: Option<(f64, Comparison)> = None;
     for &weight in &recipe.blend {
         context.interrupt.check()?;
-        let found = of(&between(&start, &end, weight)?)?;
-        let _ = write!(table, ", {weight} trained {:.2}", 100.0 * found);
-        if found > kept.0 {
-            kept = (found, weight);
+        let after = score.result(&between(&start, &end, weight)?, context)?;
+        let row = comparison(&before, &after, score.metric())?;
+        context.progress.line(&format!("held-out, {weight} of the way: {}", in_words(&row)));
+        if found.as_ref().is_none_or(|(_, best)| row.difference.mean > best.difference.mean) {
+            found = Some((weight, row));
         }
     }
-    context.progress.line(&table);
-    between(&start, &end, kept.1)?.save(best, Precision::F32, IfExists::Replace)?;
-    Ok(match kept.1 {
-        0.0 => format!("training did not improve on the start, which is kept: {}", best.display()),
-        weight => format!("kept {weight} of the way from the start to the trained retriever: {}", best.display()),
+    let (weight, row) = found.context("the recipe has nothing to choose from")?;
+    let is_better = row.difference.low > 0.0;
+    between(&start, &end, if is_better { weight } else { 0.0 })?.save(
+        best,
+        Precision::F32,
+        IfExists::Replace,
+    )?;
+    let place = best.display();
+    Ok(match is_better {
+        true => format!("kept {weight} of the way from the start to the trained retriever: {place}"),
+        false => format!("what held-out chunks ask shows no gain beyond chance: the start is kept: {place}"),
     })
+}
+
+fn comparison(before: &EvalResult, after: &EvalResult, metric: Metric) -> Result<Comparison> {
+    let systems = [("before", before), ("after", after)];
+    let rows = compare(&systems, &[metric], &CompareOptions::default())?;
+    rows.into_iter().next().context("nothing was compared")
+}
+
+fn in_words(row: &Comparison) -> String {
+    let [mean, low, high] = [row.difference.mean, row.difference.low, row.difference.high].map(|x| 100.0 * x);
+    format!("{} {mean:+.2} [{low:+.2}, {high:+.2}]", row.metric)
 }
 
 /// The retriever that stands so far between two.

@@ -97,7 +97,8 @@ impl Recipe {
                 format!("cannot read the recipe {}; known by name: {}", name.display(), names.join(", "))
             })?,
         };
-        let recipe: Self = toml::from_str(&text).with_context(|| format!("in the recipe {}", name.display()))?;
+        let recipe: Self =
+            toml::from_str(&text).with_context(|| format!("in the recipe {}", name.display()))?;
         recipe.check().with_context(|| format!("in the recipe {}", name.display()))?;
         Ok(recipe)
     }

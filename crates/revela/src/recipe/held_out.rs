@@ -50,14 +50,22 @@ pub(super) fn write(
         passages.push(Judged { id: chunk.id.to_string(), text, query });
     }
     if queries < LEAST_QUERIES {
-        bail!("the held-out documents ask only {queries} questions; at least {LEAST_QUERIES} choose anything: give \
-               more text, or documents with titles, headings, doc comments or sentences");
+        bail!(
+            "the held-out documents ask only {queries} questions; at least {LEAST_QUERIES} choose anything: give \
+               more text, or documents with titles, headings, doc comments or sentences"
+        );
     }
     // Those that ask come first, so that they are never left out for want of room.
     passages.sort_by_key(|passage| passage.query.is_none());
     let rest = others.into_iter().map(|c| Judged { id: c.id.to_string(), text: c.text, query: None });
     passages.extend(rest);
     passages.truncate(size.passages);
-    test_collection::write(dir, SPLIT, "held-out chunks", "what a chunk asks -> the chunk without it", &passages)?;
+    test_collection::write(
+        dir,
+        SPLIT,
+        "held-out chunks",
+        "what a chunk asks -> the chunk without it",
+        &passages,
+    )?;
     Ok(())
 }

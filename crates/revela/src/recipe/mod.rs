@@ -107,7 +107,8 @@ pub(crate) fn run(given: &Given, context: &Context) -> Result<()> {
     let (groups, targets) = ask_teacher(given, &recipe, &paths, seed, context)?;
     let held_out = open_held_out(&paths, context)?;
     train(given, &recipe, &paths, (groups, targets), &held_out, context)?;
-    let choice = choose::choose(&given.encoder, &paths.training(), &recipe, &paths.best(), &held_out, context)?;
+    let choice =
+        choose::choose(&given.encoder, &paths.training(), &recipe, &paths.best(), &held_out, context)?;
     say(choice)?;
     if let Some((data, split)) = &given.measured {
         choose::measure(&given.encoder, &paths.best(), data, split, context)?;
@@ -131,10 +132,14 @@ fn begin(given: &Given, recipe: &Recipe) -> Result<Seed> {
     };
     let path = given.out.join(PLAN);
     if path.exists() {
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let found: Plan = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
         if found != plan {
-            bail!("{} was begun with other settings; repeat them, or choose another folder", given.out.display());
+            bail!(
+                "{} was begun with other settings; repeat them, or choose another folder",
+                given.out.display()
+            );
         }
         return Ok(Seed(seed));
     }
