@@ -1,7 +1,6 @@
-//! A function's doc comment as what somebody would ask who looks for the function.
+//! A doc comment as what somebody would ask who looks for what it is about.
 
 use crate::doc::first_sentence;
-use crate::function::Function;
 use crate::language::Language;
 
 /// Why a doc comment asks for nothing.
@@ -9,14 +8,14 @@ use crate::language::Language;
 pub(crate) enum Unfit {
     /// It has no sentence, or there is none.
     NoSentence,
-    /// Its first sentence does not say what the function does ("See ...", "Safety: ...").
+    /// Its first sentence does not say what that does ("See ...", "Safety: ...").
     Boilerplate,
 }
 
-/// The first sentence of the doc comment, without the function's name at its beginning.
-pub(crate) fn doc_query(function: &Function, language: Language) -> Result<String, Unfit> {
-    let sentence = first_sentence(&function.doc).ok_or(Unfit::NoSentence)?;
-    let query = without_name(&sentence, &function.name, language);
+/// The first sentence of the doc comment of what has this name, without the name at its beginning.
+pub(crate) fn doc_query(doc: &str, name: &str, language: Language) -> Result<String, Unfit> {
+    let sentence = first_sentence(doc).ok_or(Unfit::NoSentence)?;
+    let query = without_name(&sentence, name, language);
     if is_boilerplate(query) {
         return Err(Unfit::Boilerplate);
     }
@@ -80,8 +79,10 @@ mod tests {
     fn comments_that_ask_for_nothing_say_why() {
         let text =
             "/// Opens it. More.\nfn a() {}\n/// See `a`.\nfn b() {}\n/// # Panics\nfn c() {}\nfn d() {}";
-        let found: Vec<_> =
-            functions(Language::Rust, text).iter().map(|f| doc_query(f, Language::Rust)).collect();
+        let found: Vec<_> = functions(Language::Rust, text)
+            .iter()
+            .map(|f| doc_query(&f.doc, &f.name, Language::Rust))
+            .collect();
         let expected =
             [Ok("Opens it".into()), Err(Unfit::Boilerplate), Err(Unfit::NoSentence), Err(Unfit::NoSentence)];
         assert_eq!(found, expected);

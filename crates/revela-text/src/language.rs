@@ -63,10 +63,10 @@ pub enum Format {
 
 /// Every format with its name and its file extensions (lower case).
 ///
-/// `.h` means C++, whose grammar reads nearly all of C; the C grammar makes nothing of C++ headers.
+/// Notebooks (`.ipynb`) are read as Markdown. `.h` means C++, whose grammar reads nearly all of C; the C grammar makes nothing of C++ headers.
 const TABLE: [(Format, &str, &[&str]); 12] = [
     (Format::Text, "text", &["txt", "text", "rst"]),
-    (Format::Markdown, "markdown", &["md", "markdown"]),
+    (Format::Markdown, "markdown", &["md", "markdown", "ipynb"]),
     (Format::Code(Language::Rust), "rust", &["rs"]),
     (Format::Code(Language::Python), "python", &["py", "pyi", "pyw"]),
     (Format::Code(Language::Java), "java", &["java"]),

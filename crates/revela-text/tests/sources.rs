@@ -47,6 +47,33 @@ fn skipping(path: &Path, kind: SourceKind) -> SourceConfig {
 }
 
 #[test]
+fn notebooks_are_read_without_what_came_out_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let notebook = |source: &str, output: &str| {
+        format!(
+            "{{\"nbformat\": 4, \"cells\": [{{\"cell_type\": \"markdown\", \"source\": \"{source}\"}}, {{\"cell_type\": \
+             \"code\", \"source\": [\"a = 1\"], \"outputs\": [{{\"data\": \"{output}\"}}]}}]}}"
+        )
+    };
+    write(dir.path(), "a.ipynb", notebook("# Title", &"came out ".repeat(30)));
+    let config = SourceConfig { max_bytes: Some(100), ..SourceConfig::new(dir.path(), SourceKind::Text) };
+    let (documents, error, _) = read(config.clone());
+    assert!(error.is_none(), "{error:?}");
+    let expected = Document {
+        id: "a.ipynb".into(),
+        title: "Title".into(),
+        text: "# Title\n\n```\na = 1\n```".into(),
+        format: Format::Markdown,
+    };
+    assert_eq!(documents, [expected]);
+    write(dir.path(), "b.ipynb", notebook(&"long ".repeat(30), ""));
+    write(dir.path(), "c.ipynb", "{}");
+    let (documents, error, counts) = read(SourceConfig { bad_input: BadInput::Skip, ..config });
+    assert!(error.is_none() && ids(&documents) == ["a.ipynb"]);
+    assert_eq!((counts.skipped[&Bad::TooLong].count, counts.skipped[&Bad::Malformed].count), (1, 1));
+}
+
+#[test]
 fn json_lines_in_beir_layout() {
     let dir = tempfile::tempdir().unwrap();
     let lines = "\u{FEFF}{\"_id\": \"a\", \"title\": \"T\", \"text\": \"one\\ntwo\", \"metadata\": {\"x\": [1]}}\r\n\

@@ -10,8 +10,8 @@ use common::{Place, interrupt_when, lines, text};
 fn prepared() -> Place {
     let place = Place::new();
     place.code("code", 12);
-    place.succeed("data chunk --input code --out chunks.jsonl --size 40");
-    place.succeed("data group --chunks chunks.jsonl --out groups.jsonl --group-size 4");
+    place.succeed("data chunk --input code --out chunks.jsonl --size 40 --keep-all");
+    place.succeed("data group --chunks chunks.jsonl --out groups.jsonl --group-size 4 --keep-all");
     place.succeed(
         "model new --chunks chunks.jsonl --out lm --vocabulary 600 --hidden 32 --layers 1 --heads 2",
     );
@@ -47,6 +47,38 @@ fn from_text_to_a_measured_retriever() {
 }
 
 #[test]
+fn what_teaches_nothing_is_left_out_and_said() {
+    let place = Place::new();
+    let words =
+        "A miller kept his corn in the loft above the wheel, where the damp of the river could not reach it.";
+    place.write("notes/a.md", format!("# The mill\n\n{words}\n"));
+    place.write("notes/b.txt", format!("{words} He said so.\n"));
+    place.write(
+        "notes/node_modules/c.md",
+        "What others wrote about their mills, their corn and the rivers at their doors.",
+    );
+    let run = |rest: &str| {
+        let output = place.run(&format!("data chunk --input notes --out {rest}"));
+        assert!(output.status.success(), "{rest}: {}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (kept, said) = run("cleaned.jsonl");
+    assert!(kept.starts_with("1 chunks"), "{kept}");
+    for part in ["--keep-all", "vendored", "1 documents", "near-copy", "1 chunks"] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    let (kept, said) = run("some.jsonl --keep near-copy,vendored");
+    assert!(kept.starts_with("3 chunks") && !said.contains("left out"), "{kept} {said}");
+    assert!(run("all.jsonl --keep-all").0.starts_with("3 chunks"));
+    let group =
+        |rest: &str| format!("data group --chunks all.jsonl --out groups.jsonl --group-size 2 {rest}");
+    place.fail(&group(""), &["near-copy", "smaller than one group"]);
+    place.succeed(&group("--keep-all"));
+    place.fail("data chunk --input notes --out no.jsonl --keep nothing", &["nothing", "near-copy"]);
+    place.fail("data chunk --input notes --out no.jsonl --max-share 0", &["share of a package"]);
+}
+
+#[test]
 fn bad_corpora_are_named() {
     let place = Place::new();
     let chunk = |input: &str| format!("data chunk --input {input} --out out.jsonl");
@@ -58,7 +90,8 @@ fn bad_corpora_are_named() {
     place.write("latin/b.rs", b"// caf\xe9\nfn b() {}\n");
     place.fail(&chunk("latin"), &["b.rs", "UTF-8"]);
     place.write("latin/good.rs", "fn good() { let number = 1; }\n".repeat(20));
-    place.succeed(&format!("{} --skip-bad", chunk("latin")));
+    place.fail(&format!("{} --skip-bad", chunk("latin")), &["--keep-all", "repetitive"]);
+    place.succeed(&format!("{} --skip-bad --keep-all", chunk("latin")));
     place.write("lines.jsonl", "{\"_id\": \"1\", \"text\": \"fine\"}\nrubbish\n");
     place.fail("data chunk --input lines.jsonl --out other.jsonl", &["lines.jsonl", "2"]);
     assert!(!place.path("other.jsonl").exists(), "nothing half-written stays");

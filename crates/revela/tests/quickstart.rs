@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use common::{Place, interrupt_when, lines, text};
 
-const QUICKSTART: &str = "quickstart --minutes 0.2 --corpus code --out result";
+const QUICKSTART: &str = "quickstart --minutes 0.2 --corpus code --out result --keep-all";
 
 #[test]
 fn quickstart_stops_goes_on_and_reports() {

@@ -87,8 +87,8 @@ impl Drop for Serving {
 fn it_embeds_and_searches_as_the_program_does() {
     let place = Place::new();
     place.code("code", 12);
-    place.succeed("data chunk --input code --out chunks.jsonl --size 40");
-    place.succeed("data group --chunks chunks.jsonl --out groups.jsonl --group-size 4");
+    place.succeed("data chunk --input code --out chunks.jsonl --size 40 --keep-all");
+    place.succeed("data group --chunks chunks.jsonl --out groups.jsonl --group-size 4 --keep-all");
     place.succeed(
         "model new --chunks chunks.jsonl --out lm --vocabulary 600 --hidden 32 --layers 1 --heads 2",
     );

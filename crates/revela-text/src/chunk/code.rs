@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use tree_sitter::{Node, TreeCursor};
 
+use super::border;
 use crate::language::Language;
 use crate::sizer::Measured;
 use crate::syntax;
@@ -28,7 +29,8 @@ pub(super) fn ranges(
         None => packer.cut(0..measured.text.len()),
     }
     packer.flush();
-    let tidy: Vec<_> = packer.done.into_iter().filter_map(|range| trim(measured.text, range)).collect();
+    let done = border::mend(measured, packer.done, capacity - overlap);
+    let tidy: Vec<_> = done.into_iter().filter_map(|range| trim(measured.text, range)).collect();
     overlapped(measured, tidy, overlap)
 }
 
@@ -56,14 +58,14 @@ fn pack_tree(packer: &mut Packer<'_, '_>, root: Node<'_>) {
                 let parts = open(&mut cursor, &piece, packer.measured.text);
                 if parts.is_empty() {
                     packer.cut(piece.range);
-                } else {
-                    packer.flush_if_half_full();
-                    if piece.nodes.len() > 1 {
-                        packer.lead = Some(piece.range.start);
-                    }
-                    steps.push(Step::Close);
-                    steps.extend(parts.into_iter().rev().map(Step::Place));
+                    continue;
                 }
+                packer.flush_if_half_full();
+                if piece.nodes.len() > 1 {
+                    packer.lead = piece.range;
+                }
+                steps.push(Step::Close);
+                steps.extend(parts.into_iter().rev().map(Step::Place));
             }
         }
     }
@@ -113,27 +115,29 @@ struct Packer<'m, 't> {
     capacity: usize,
     /// The chunk at hand.
     current: Range<usize>,
-    /// Where the comments start of the last item that was opened. The chunk that holds them is filled up with
-    /// the item's beginning.
-    lead: Option<usize>,
+    /// The last item that was opened after its comments, with these. The chunk that begins with them is filled
+    /// up with the item's beginning.
+    lead: Range<usize>,
     done: Vec<Range<usize>>,
 }
 
 impl<'m, 't> Packer<'m, 't> {
     fn new(measured: &'m Measured<'t>, capacity: usize) -> Self {
-        Self { measured, capacity, current: 0..0, lead: None, done: Vec::new() }
+        Self { measured, capacity, current: 0..0, lead: 0..0, done: Vec::new() }
     }
 
     fn fits(&self, range: &Range<usize>) -> bool {
         self.measured.size(range) <= self.capacity
     }
 
-    /// Adds a range if it fits whole, be it into a new chunk. Ranges come in order, without gaps.
+    /// Adds a range if it fits whole, be it into a new chunk; but a chunk of comments that are less than half of
+    /// one waits for a part of their item. Ranges come in order, without gaps.
     fn place(&mut self, range: &Range<usize>) -> bool {
+        let waits = self.is_led() && range.end <= self.lead.end && !self.is_half_full();
         if self.fits(&(self.current.start..range.end)) {
             self.current.end = range.end;
             true
-        } else if self.fits(range) {
+        } else if self.fits(range) && !waits {
             self.flush();
             self.current.end = range.end;
             true
@@ -152,10 +156,18 @@ impl<'m, 't> Packer<'m, 't> {
 
     /// A large node begins or ends: a chunk that is worth it ends here too.
     fn flush_if_half_full(&mut self) {
-        let is_led = self.lead.is_some_and(|lead| self.current.contains(&lead));
-        if !is_led && self.measured.size(&self.current) * 2 >= self.capacity {
+        if !self.is_led() && self.is_half_full() {
             self.flush();
         }
+    }
+
+    fn is_half_full(&self) -> bool {
+        self.measured.size(&self.current) * 2 >= self.capacity
+    }
+
+    /// Whether the chunk at hand holds comments whose item is being opened.
+    fn is_led(&self) -> bool {
+        !self.lead.is_empty() && self.current.contains(&self.lead.start)
     }
 
     /// Cuts what has no structure left, filling the chunk at hand first.

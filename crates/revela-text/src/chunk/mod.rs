@@ -9,6 +9,7 @@ use crate::error::TextError;
 use crate::language::Format;
 use crate::sizer::{Measured, Sizer, Words};
 
+mod border;
 mod code;
 mod heading;
 mod prose;

@@ -170,7 +170,7 @@ impl CodeSearchBuilder {
     /// The query that a doc comment gives, as far as it can be judged by itself.
     fn query(&self, document: &Document, function: &Function) -> Result<String, LeftOut> {
         let Format::Code(language) = document.format else { return Err(LeftOut::NoSentence) };
-        let sentence = doc_query(function, language)?;
+        let sentence = doc_query(&function.doc, &function.name, language)?;
         let words = sentence.split(' ').filter(|w| w.contains(char::is_alphanumeric)).count();
         if words < self.config.min_query_words {
             Err(LeftOut::ShortQuery)

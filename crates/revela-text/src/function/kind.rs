@@ -8,6 +8,8 @@ use crate::language::Language;
 pub(super) enum Shape<'t> {
     /// A function with a name and a body.
     Function { name: Node<'t>, body: Node<'t> },
+    /// Something else that is defined, and may hold functions of its own.
+    Item { name: Node<'t> },
     /// It may hold one function, and stands for it: `export`, `template`, decorators, `const f =`.
     Wrapper,
     /// It may hold functions of their own.
@@ -27,13 +29,24 @@ pub(super) fn shape<'t>(language: Language, node: Node<'t>, in_wrapper: bool) ->
     if is_wrapper(language, node) {
         return Shape::Wrapper;
     }
-    if !node.is_named() || !is_function(language, node.kind(), in_wrapper) {
+    if !node.is_named() {
         return Shape::Other;
+    }
+    if !is_function(language, node.kind(), in_wrapper) {
+        let name = node.child_by_field_name("name").filter(|_| is_item(node.kind()));
+        return name.map_or(Shape::Other, |name| Shape::Item { name });
     }
     match (name(language, node), body(node)) {
         (Some(name), Some(body)) => Shape::Function { name, body },
         _ => Shape::Other,
     }
+}
+
+/// A type, a module, a constant or a macro, not a part of one.
+fn is_item(kind: &str) -> bool {
+    let ends = ["_item", "_declaration", "_definition", "_specifier", "_spec"];
+    let is_part = ["field", "parameter", "local", "enum_member"].iter().any(|part| kind.contains(part));
+    !is_part && ends.iter().any(|end| kind.ends_with(end))
 }
 
 fn is_wrapper(language: Language, node: Node<'_>) -> bool {

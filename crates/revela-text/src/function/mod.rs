@@ -63,10 +63,34 @@ pub struct Function {
 /// `///` and `/** */`; Go has `//` and `/* */` without directives such as `//go:noinline`; Python has
 /// docstrings. C#'s XML tags are removed.
 pub fn functions(language: Language, text: &str) -> Vec<Function> {
+    found(language, text).functions
+}
+
+/// A type, a module, a constant or the like with a doc comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// Its name as it is written at the definition.
+    pub(crate) name: String,
+    /// See [`Function::doc`].
+    pub(crate) doc: String,
+    /// See [`Function::docs`].
+    pub(crate) docs: Vec<Range<usize>>,
+}
+
+/// What is defined in a text.
+#[derive(Debug, Default)]
+pub(crate) struct Definitions {
+    /// See [`functions`].
+    pub(crate) functions: Vec<Function>,
+    /// What else has a doc comment, in order.
+    pub(crate) items: Vec<Item>,
+}
+
+fn found(language: Language, text: &str) -> Definitions {
     let Some(tree) = syntax::parse(language, text) else {
-        return Vec::new();
+        return Definitions::default();
     };
-    let mut finder = Finder { language, text, found: Vec::new() };
+    let mut finder = Finder { language, text, found: Definitions::default() };
     let mut cursor = tree.walk();
     let mut levels = vec![Level::default()];
     loop {
@@ -86,25 +110,26 @@ pub fn functions(language: Language, text: &str) -> Vec<Function> {
     }
 }
 
-/// The functions of a piece of a source file, which may begin and end anywhere.
+/// The definitions of a piece of a source file, which may begin and end anywhere.
 ///
 /// Where a grammar knows methods only inside of classes, a piece that begins with one is read as if a class
 /// stood around it. Ranges are those of the piece.
-pub(crate) fn functions_of_piece(language: Language, piece: &str) -> Vec<Function> {
-    let whole = functions(language, piece);
-    let Some(class) = kind::class_around(language, piece).filter(|_| whole.is_empty()) else {
+pub(crate) fn definitions_of_piece(language: Language, piece: &str) -> Definitions {
+    let whole = found(language, piece);
+    let Some(class) = kind::class_around(language, piece).filter(|_| whole.functions.is_empty()) else {
         return whole;
     };
-    let moved = |range: Range<usize>| {
+    let moved = |range: &Range<usize>| {
         let at = |place: usize| place.saturating_sub(class.len()).min(piece.len());
         at(range.start)..at(range.end)
     };
-    let mut found = functions(language, &format!("{class}{piece}"));
-    for function in &mut found {
-        function.range = moved(function.range.clone());
-        function.docs.iter_mut().for_each(|doc| *doc = moved(doc.clone()));
+    let mut found = found(language, &format!("{class}{piece}"));
+    for function in &mut found.functions {
+        function.range = moved(&function.range);
+        function.docs.iter_mut().for_each(|doc| *doc = moved(doc));
     }
-    found
+    // The class around it is no item of the piece, and hides those that are.
+    Definitions { items: whole.items, ..found }
 }
 
 /// A text without some ranges of it (in order, apart), and without the lines that only these fill; dedented
@@ -133,7 +158,7 @@ struct Outer<'t> {
 struct Finder<'x> {
     language: Language,
     text: &'x str,
-    found: Vec<Function>,
+    found: Definitions,
 }
 
 impl Finder<'_> {
@@ -150,6 +175,11 @@ impl Finder<'_> {
                 let outer = level.wrapper.clone().unwrap_or_else(|| Rc::new(own));
                 self.function(&outer, name, body, role);
                 None
+            }
+            Shape::Item { name } => {
+                let outer = level.wrapper.clone().unwrap_or_else(|| Rc::new(own));
+                self.item(&outer, node, name);
+                Some(Level { role, ..Level::default() })
             }
             Shape::Wrapper => {
                 let wrapper = level.wrapper.clone().unwrap_or_else(|| Rc::new(own));
@@ -175,19 +205,30 @@ impl Finder<'_> {
         }
         let before = self.before(outer);
         let range = before.start..outer.node.end_byte();
-        let (doc, holes) = if self.language == Language::Python {
-            match comment::docstring(self.text, body) {
-                Some((doc, hole)) => (doc, vec![hole]),
-                None => (String::new(), Vec::new()),
-            }
-        } else {
-            (comment::clean(self.language, self.text, &before.docs), before.docs)
-        };
+        let (doc, holes) = self.doc(before, Some(body));
         let code = code::without(self.text, &range, &holes);
-        self.found.push(Function { name, doc, docs: holes, code, range, role });
+        self.found.functions.push(Function { name, doc, docs: holes, code, range, role });
     }
 
-    /// What belongs to a function among the nodes before it, looked at from the nearest on.
+    fn item(&mut self, outer: &Outer<'_>, node: Node<'_>, name: Node<'_>) {
+        let (doc, docs) = self.doc(self.before(outer), node.child_by_field_name("body"));
+        if !docs.is_empty() {
+            self.found.items.push(Item { name: self.slice(name).to_owned(), doc, docs });
+        }
+    }
+
+    /// The text of a doc comment, and where it stands.
+    fn doc(&self, before: Before, body: Option<Node<'_>>) -> (String, Vec<Range<usize>>) {
+        if self.language != Language::Python {
+            return (comment::clean(self.language, self.text, &before.docs), before.docs);
+        }
+        match body.and_then(|body| comment::docstring(self.text, body)) {
+            Some((doc, hole)) => (doc, vec![hole]),
+            None => (String::new(), Vec::new()),
+        }
+    }
+
+    /// What belongs to a definition among the nodes before it, looked at from the nearest on.
     fn before(&self, outer: &Outer<'_>) -> Before {
         let mut start = outer.node.start_byte();
         let mut below = start;

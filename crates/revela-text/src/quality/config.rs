@@ -18,12 +18,13 @@ pub struct QualityConfig {
     /// From this estimated resemblance on (the share of three-word runs in either that are in both), a chunk is
     /// a near-copy of one before it.
     pub near_copy: f32,
-    /// The largest share of all chunks that one document may have.
+    /// The largest share of all chunks that one document may have; not bounded where there are fewer than
+    /// twice as many documents as could have it.
     pub document_share: f64,
-    /// The largest share of all chunks that one package may have.
+    /// The largest share of all chunks that one package may have; not bounded where there are fewer than twice
+    /// as many packages as could have it, as where the folders of one project look like packages.
     pub package_share: f64,
-    /// No document or package is bounded below this many chunks, nor below twice what it would have if all
-    /// had the same: small corpora need all they have.
+    /// No document or package is bounded below this many chunks: small corpora need all they have.
     pub share_floor: usize,
 }
 

@@ -80,13 +80,23 @@ impl Cleaner {
             self.report.chunk(Reason::Licence, start);
         }
         let mut chunks = chunker.chunk_from(document, start);
-        chunks.retain(|chunk| self.keeps(chunk));
+        chunks.retain(|chunk| self.is_worth_it(chunk));
         chunks
     }
 
-    /// Whether the next chunk is worth learning from by itself and new; the same as
-    /// [`chunks`](Self::chunks) where documents are no longer at hand.
+    /// Whether the next chunk is worth learning from, but for its share. For chunks whose documents are no longer
+    /// at hand: of those, only the names are looked at.
     pub fn keeps(&mut self, chunk: &Chunk) -> bool {
+        match path::reason(&chunk.id.document).filter(|reason| self.config.counts(*reason)) {
+            Some(reason) => {
+                self.report.chunk(reason, chunk.text.len());
+                false
+            }
+            None => self.is_worth_it(chunk),
+        }
+    }
+
+    fn is_worth_it(&mut self, chunk: &Chunk) -> bool {
         let (text, bytes) = (chunk.text.as_str(), chunk.text.len());
         let shingles = Shingles::of(text);
         let found = self.reason_against_chunk(chunk, &shingles).or_else(|| {

@@ -139,14 +139,13 @@ fn is_number_like(word: &str) -> bool {
 /// Whether most lines of a chunk import or export names, or are links and nothing else.
 pub(super) fn is_boilerplate(text: &str) -> bool {
     let (mut all, mut bare) = (0, 0);
-    let mut inside_import = false;
+    let mut open_brackets = 0;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         all += 1;
-        let imports = inside_import || is_import(line);
+        let imports = open_brackets > 0 || is_import(line);
         if imports {
-            let opens = line.matches(['{', '(']).count();
-            let closes = line.matches(['}', ')']).count();
-            inside_import = if inside_import { closes <= opens } else { opens > closes };
+            let closed = line.matches(['}', ')']).count();
+            open_brackets = (open_brackets + line.matches(['{', '(']).count()).saturating_sub(closed);
         }
         bare += usize::from(imports || is_link(line));
     }
@@ -286,7 +285,7 @@ mod tests {
     #[test]
     fn imports_and_links_say_nothing_by_themselves() {
         for text in [
-            "use std::fmt;\nuse a::{\n    b,\n    c,\n};\n\nmod x;\npub mod y;",
+            "use std::fmt;\nuse a::{\n    b::{\n        B,\n    },\n    c,\n    d,\n    e,\n};\n\nmod x;\npub mod y;",
             "from a import (\n    b,\n    c,\n)\nimport d",
             "import a from 'a';\nimport {\n  b,\n  c\n} from 'b';",
             "#include <a.h>\n#include \"b.h\"",

@@ -112,14 +112,16 @@ impl Shares {
 }
 
 /// The size down to which the larger ones must go so that none has more than `share` of what is left then, but
-/// no less than `floor`, and no less than twice the same for all.
+/// no less than `floor`. Where they are fewer than twice `1 / share`, none is bounded.
 ///
 /// With the `k` largest cut to `c` and `rest` in the others, `c = share * (k * c + rest)`.
 fn bound(mut sizes: Vec<usize>, share: f64, floor: usize) -> usize {
     sizes.retain(|size| *size > 0);
     sizes.sort_unstable_by(|a, b| b.cmp(a));
-    let share = share.max(2.0 / sizes.len().max(1) as f64);
     let mut rest: usize = sizes.iter().sum();
+    if (sizes.len() as f64) * share < 2.0 {
+        return usize::MAX;
+    }
     for (cut, size) in sizes.iter().enumerate() {
         let room = 1.0 - share * cut as f64;
         if room <= 0.0 {
@@ -139,6 +141,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const PACKAGES: [&str; 11] = ["a/", "b/", "c/", "d/", "e/", "g/", "h/", "i/", "j/", "k/", "l/"];
 
     fn config() -> QualityConfig {
         QualityConfig { document_share: 0.1, package_share: 0.2, share_floor: 5, ..QualityConfig::default() }
@@ -175,12 +179,11 @@ mod tests {
         let stay: Vec<usize> = (800..4800).filter(|at| reasons[*at].is_none()).collect();
         assert!(stay.windows(2).all(|pair| (45..=46).contains(&(pair[1] - pair[0]))), "spread evenly");
 
-        documents.truncate(80);
+        let mut documents: Vec<_> = (0..11).flat_map(|n| vec![(PACKAGES[n], 10); 8]).collect();
         documents.extend([("f/", 10); 400]);
-        // With five packages, each may have twice a fifth.
         let (sizes, _) = kept(&documents, &config());
-        assert_eq!((sizes[..80].iter().sum::<usize>(), sizes[80..].iter().sum::<usize>()), (800, 533));
-        assert!(sizes[80..].iter().filter(|size| !matches!(size, 0 | 10)).count() <= 1, "whole documents");
+        assert_eq!((sizes[..88].iter().sum::<usize>(), sizes[88..].iter().sum::<usize>()), (880, 220));
+        assert!(sizes[88..].iter().filter(|size| !matches!(size, 0 | 10)).count() <= 1, "whole documents");
     }
 
     #[test]
@@ -205,9 +208,10 @@ mod tests {
             let most = bound(sizes.clone(), share, floor);
             let cut: Vec<usize> = sizes.iter().map(|size| (*size).min(most)).collect();
             let total: usize = cut.iter().sum();
-            let fair = 2.0 / sizes.iter().filter(|size| **size > 0).count().max(1) as f64;
-            let allowed = (share.max(fair) * total as f64).max(floor as f64) + 1.0;
-            prop_assert!(cut.iter().all(|size| *size as f64 <= allowed), "{cut:?} {most}");
+            let is_bounded = sizes.iter().filter(|size| **size > 0).count() as f64 * share >= 2.0;
+            let allowed = (share * total as f64).max(floor as f64) + 1.0;
+            prop_assert!(!is_bounded || cut.iter().all(|size| *size as f64 <= allowed), "{cut:?} {most}");
+            prop_assert!(is_bounded || cut == sizes);
             let again = bound(cut.clone(), share, floor);
             prop_assert!(cut.iter().all(|size| *size <= again.saturating_add(1)), "{cut:?} {most} {again}");
         }

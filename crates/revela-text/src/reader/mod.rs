@@ -56,6 +56,8 @@ impl<'t> From<&'t GroupChunk> for ChunkText<'t> {
 pub enum ReaderKind {
     /// The first sentence of a function's doc comment or docstring.
     DocComment,
+    /// The first sentence of the doc comment of a type, a module, a constant or the like.
+    ItemComment,
     /// A function's own name as words, where it has no doc comment.
     Name,
     /// A heading over what is below it.
@@ -142,7 +144,9 @@ impl ReaderConfig {
 
     fn fits(&self, kind: ReaderKind, query: &str) -> bool {
         let least = match kind {
-            ReaderKind::DocComment | ReaderKind::FirstSentence => self.min_sentence_words,
+            ReaderKind::DocComment | ReaderKind::ItemComment | ReaderKind::FirstSentence => {
+                self.min_sentence_words
+            }
             ReaderKind::Name | ReaderKind::Heading | ReaderKind::Title => self.min_label_words,
         };
         (least..=self.max_words).contains(&Words.size(query))

@@ -108,6 +108,44 @@ fn the_first_comment_that_asks_for_something() {
 }
 
 #[test]
+fn comments_of_other_items() {
+    let kind = ReaderKind::ItemComment;
+    let rows = [
+        (
+            Language::Rust,
+            "/// Counts what goes by.\n#[derive(Debug)]\npub struct Counter {\n    /// How many of them went.\n    value: u32,\n}",
+            "#[derive(Debug)]\npub struct Counter {\n    /// How many of them went.\n    value: u32,\n}",
+        ),
+        (
+            Language::Python,
+            "class Counter:\n    \"\"\"Counts what goes by.\"\"\"\n    value = 1",
+            "class Counter:\n    value = 1",
+        ),
+        (
+            Language::Java,
+            "/** Counts what goes by. */\npublic class Counter {\n    int value = 1;\n}",
+            "public class Counter {\n    int value = 1;\n}",
+        ),
+        (
+            Language::TypeScript,
+            "/** Counts what goes by. */\nexport interface Counter {\n  value: number;\n}",
+            "export interface Counter {\n  value: number;\n}",
+        ),
+        (
+            Language::Cpp,
+            "/// Counts what goes by.\nclass Counter {\n  int value = 1;\n};",
+            "class Counter {\n  int value = 1;\n};",
+        ),
+    ];
+    for (language, text, rest) in rows {
+        expect(text, "", Format::Code(language), kind, "Counts what goes by", rest);
+    }
+    let both = "/// Counts what goes by.\nstruct Counter;\nimpl Counter {\n    /// Says how many went.\n    fn say(&self) {}\n}";
+    let query = found(both, "", Format::Code(Language::Rust)).unwrap();
+    assert_eq!((query.kind, query.query.as_str()), (ReaderKind::DocComment, "Says how many went"));
+}
+
+#[test]
 fn names_ask_where_there_is_no_comment() {
     let text = "/// Some doc\nfn a() {}\nfn parse_header(x: u8) -> u8 {\n    parse_header(x - 1)\n}";
     let rest = "/// Some doc\nfn a() {}\nfn _(x: u8) -> u8 {\n    _(x - 1)\n}";

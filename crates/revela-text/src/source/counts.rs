@@ -18,7 +18,7 @@ pub enum Bad {
     Binary,
     /// A symbolic link leads back to a folder that holds it.
     LinkLoop,
-    /// A line is not a JSON object with `_id` and `text`.
+    /// A line is not a JSON object with `_id` and `text`, or a file not the notebook that its name says.
     Malformed,
     /// A file name is not UTF-8, so it cannot be an id.
     Name,

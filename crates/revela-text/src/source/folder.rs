@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use ignore::{DirEntry, WalkBuilder};
 use revela_base::file::FileError;
 
-use super::{Bad, Event, Ignored, Links, SourceConfig, SourceKind};
+use super::{Bad, Event, Ignored, Links, SourceConfig, SourceKind, notebook};
 use crate::document::Document;
 use crate::error::TextError;
 use crate::language::Format;
+
+/// A notebook may be this many times as long as the text in it.
+const NOTEBOOK: u64 = 32;
 
 pub(super) struct Folder {
     root: PathBuf,
@@ -75,12 +78,15 @@ impl Folder {
         let Some(id) = self.id(path) else {
             return bad(path, Bad::Name, "its name is not UTF-8, so it cannot be an id");
         };
-        let bytes = match self.read(path) {
+        // Most of a notebook may be pictures that came out of it.
+        let longest = self.longest.saturating_mul(if is_notebook(path) { NOTEBOOK } else { 1 });
+        let too_long = || {
+            let detail = format!("it is longer than the limit of {} bytes", self.longest);
+            bad(path, Bad::TooLong, &detail)
+        };
+        let bytes = match read(path, longest) {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => {
-                let detail = format!("it is longer than the limit of {} bytes", self.longest);
-                return bad(path, Bad::TooLong, &detail);
-            }
+            Ok(None) => return too_long(),
             Err(e) => return bad(path, Bad::Unreadable, &format!("it cannot be read: {e}")),
         };
         if bytes.contains(&0) {
@@ -90,24 +96,17 @@ impl Folder {
             };
         }
         match String::from_utf8(bytes) {
+            Ok(text) if is_notebook(path) => match notebook::as_markdown(&text) {
+                Ok(text) if text.len() as u64 > self.longest => too_long(),
+                Ok(text) => document(id, text, format),
+                Err(detail) => bad(path, Bad::Malformed, &detail),
+            },
             Ok(text) => document(id, text, format),
             Err(e) => {
                 let at = e.utf8_error().valid_up_to();
                 bad(path, Bad::NotUtf8, &format!("it is not UTF-8 (first at byte {at})"))
             }
         }
-    }
-
-    /// A file's bytes; `None` when it is longer than the limit.
-    fn read(&self, path: &Path) -> std::io::Result<Option<Vec<u8>>> {
-        let file = File::open(path)?;
-        if file.metadata()?.len() > self.longest {
-            return Ok(None);
-        }
-        // The file may grow while it is read.
-        let mut bytes = Vec::new();
-        file.take(self.longest.saturating_add(1)).read_to_end(&mut bytes)?;
-        Ok(Some(bytes).filter(|b| b.len() as u64 <= self.longest))
     }
 
     /// The path below the root with `/`; a corpus that is one file has its own name as id.
@@ -127,6 +126,22 @@ impl Folder {
             bad(path, Bad::Unreadable, &format!("it cannot be read: {error}"))
         }
     }
+}
+
+/// A file's bytes; `None` when it is longer than this.
+fn read(path: &Path, longest: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let file = File::open(path)?;
+    if file.metadata()?.len() > longest {
+        return Ok(None);
+    }
+    // The file may grow while it is read.
+    let mut bytes = Vec::new();
+    file.take(longest.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(Some(bytes).filter(|b| b.len() as u64 <= longest))
+}
+
+fn is_notebook(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ipynb"))
 }
 
 /// The path that a walk's error is about, and whether a loop of links is the trouble.

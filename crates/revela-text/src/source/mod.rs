@@ -13,6 +13,7 @@ mod compressed;
 mod counts;
 mod folder;
 mod jsonl;
+mod notebook;
 
 pub use counts::{Bad, Counts, Ignored, Skipped};
 
@@ -69,7 +70,7 @@ pub enum SourceKind {
     /// JSON lines in BEIR layout (`_id`, optional `title`, `text`), also `.gz` and `.zst`; every text is
     /// of the given format.
     Jsonl(Format),
-    /// The prose of a folder: plain text and Markdown.
+    /// The prose of a folder: plain text, Markdown, and notebooks as Markdown without their outputs.
     Text,
     /// The source code of a folder.
     Code,

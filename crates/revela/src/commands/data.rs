@@ -161,7 +161,7 @@ fn write_chunks(
         context.progress.line(&left_out);
     }
     let cleaned = cleaner.finish();
-    show_quality(cleaned.report(), context);
+    show_quality(cleaned.report(), context)?;
     Ok(writer.finish_cleaned(vec![documents.summary()], &cleaned)?)
 }
 
@@ -299,7 +299,7 @@ fn read_chunks(reader: ChunkReader, quality: QualityConfig, context: &Context) -
     if let Some(cleaned) = cleaner.map(Cleaner::finish) {
         let mut number = 0..;
         texts.retain(|_| number.next().is_some_and(|number| cleaned.keeps(number)));
-        show_quality(cleaned.report(), context);
+        show_quality(cleaned.report(), context)?;
     }
     Ok(texts)
 }

@@ -236,7 +236,7 @@ fn write_chunks(
     })?;
     drop(task);
     let cleaned = cleaner.finish();
-    show_quality(cleaned.report(), context);
+    show_quality(cleaned.report(), context)?;
     writer.finish_cleaned(Vec::new(), &cleaned)?;
     Ok(())
 }

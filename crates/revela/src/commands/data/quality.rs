@@ -1,6 +1,6 @@
 //! Which text is worth learning from, as flags, and what was left out, as lines.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use revela_text::{QualityConfig, QualityReport, Reason};
 
@@ -49,12 +49,22 @@ impl QualityArgs {
 }
 
 /// Shows what was left out, reason by reason.
-pub(crate) fn show(report: &QualityReport, context: &Context) {
+///
+/// # Errors
+/// When nothing was kept.
+pub(crate) fn show(report: &QualityReport, context: &Context) -> Result<()> {
     let lines = report.lines();
+    if report.kept.chunks == 0 && !lines.is_empty() {
+        bail!(
+            "nothing is left of the corpus (--keep REASON keeps what a reason left out, --keep-all everything):\n  {}",
+            lines.join("\n  ")
+        );
+    }
     if !lines.is_empty() {
         context
             .progress
             .line("left out as not worth learning from (--keep REASON keeps it, --keep-all all):");
         lines.iter().for_each(|line| context.progress.line(&format!("  {line}")));
     }
+    Ok(())
 }
