@@ -16,6 +16,7 @@
 
 pub mod artifact;
 pub mod checksum;
+mod destination;
 pub mod embed;
 pub mod file;
 pub mod interrupt;
