@@ -13,12 +13,13 @@ use revela_index::bm25::Analyser;
 use revela_index::grouping::{ChunkView, Grouping, Policy};
 use revela_model::tokenizer::TextTokenizer;
 use revela_text::{
-    BadInput, ChunkGroup, ChunkReader, ChunkWriter, Chunker, ChunkerConfig, Documents, Format, GroupChunk,
-    GroupWriter, GroupsHeader, Sizer, Small, SourceConfig, SourceKind, Unit,
+    ChunkGroup, ChunkReader, ChunkWriter, Chunker, ChunkerConfig, Documents, Format, GroupChunk, GroupWriter,
+    GroupsHeader, Sizer, Small, SourceConfig, SourceKind, Unit,
 };
 
+use super::Voice;
 use super::code_search::CodeSearchArgs;
-use super::say;
+use super::reading::{Reading, say_left_out};
 use crate::Context;
 
 /// The subcommands.
@@ -74,10 +75,12 @@ pub(crate) struct Chunk {
     /// What the input is [default: jsonl for such a file, text and code for a folder]
     #[arg(long, value_enum)]
     kind: Option<Kind>,
+    #[command(flatten)]
+    reading: Reading,
     /// What the texts of JSON lines are: text, markdown, or a programming language.
     #[arg(long, default_value = "text")]
     format: Format,
-    /// The chunk file to write.
+    /// The chunk file to write; - is standard output.
     #[arg(long)]
     out: PathBuf,
     /// What sizes count.
@@ -98,9 +101,6 @@ pub(crate) struct Chunk {
     /// Drop chunks that are too small instead of merging them.
     #[arg(long)]
     drop_small: bool,
-    /// Count and skip what cannot be read instead of stopping.
-    #[arg(long)]
-    skip_bad: bool,
 }
 
 fn chunk(args: &Chunk, context: &Context) -> Result<()> {
@@ -123,10 +123,10 @@ fn chunk(args: &Chunk, context: &Context) -> Result<()> {
         Some(Kind::Code) => SourceKind::Code,
         None => SourceKind::of_path(&args.input),
     };
-    let mut source = SourceConfig::new(&args.input, kind);
-    source.bad_input = if args.skip_bad { BadInput::Skip } else { BadInput::Fail };
+    let source = args.reading.source(&args.input, kind);
+    let voice = Voice::beside([&args.out], context)?;
     let written = write_chunks(source, &chunker, &args.out, context)?;
-    say(format_args!("{written} chunks in {}", args.out.display()))?;
+    voice.say(format_args!("{written} chunks in {}", args.out.display()))?;
     Ok(())
 }
 
@@ -148,10 +148,7 @@ pub(crate) fn write_chunks(
         task.advance(1);
     }
     drop(task);
-    let left_out = documents.counts().left_out();
-    if !left_out.is_empty() {
-        context.progress.line(&left_out);
-    }
+    say_left_out(&documents, context);
     Ok(writer.finish(vec![documents.summary()])?)
 }
 
@@ -183,7 +180,7 @@ pub(crate) struct Group {
     /// The chunk file.
     #[arg(long)]
     chunks: PathBuf,
-    /// The group file to write.
+    /// The group file to write; - is standard output.
     #[arg(long)]
     out: PathBuf,
     /// How groups are made up.
@@ -223,8 +220,9 @@ fn group(args: &Group, context: &Context) -> Result<()> {
     };
     let grouping =
         Grouping { policy, group_size: args.group_size, passes: args.passes, seed: Seed(args.seed) };
+    let voice = Voice::beside([&args.out], context)?;
     let written = write_groups(&args.chunks, &args.out, &grouping, context)?;
-    say(format_args!("{written} groups of {} chunks in {}", args.group_size, args.out.display()))?;
+    voice.say(format_args!("{written} groups of {} chunks in {}", args.group_size, args.out.display()))?;
     Ok(())
 }
 
