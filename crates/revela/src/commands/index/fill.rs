@@ -192,7 +192,7 @@ fn entries(
     passages: impl Iterator<Item = Result<Passage, TextError>>,
     payloads: &RefCell<Payloads>,
 ) -> impl Iterator<Item = Result<Entry, TextError>> {
-    passages.map(|passage| {
+    passages.map(move |passage| {
         let passage = passage?;
         let payload = payloads.borrow_mut().of(&passage.id);
         Ok(Entry { passage, payload })
