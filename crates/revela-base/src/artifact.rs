@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::{Checksum, Fingerprint, HashingWriter};
+use crate::destination;
 use crate::file::{FileError, check_version, create_dir, sync_dir, temporary_beside, write_atomic};
 
 /// The manifest's name in the directory.
@@ -81,23 +82,16 @@ impl ArtifactWriter {
         version: u32,
         if_exists: IfExists,
     ) -> Result<Self, FileError> {
+        let target = destination::folder(target)?;
         if if_exists == IfExists::Refuse && target.exists() {
-            return Err(FileError::Exists { path: target.to_owned() });
+            return Err(FileError::Exists { path: target });
         }
-        let temporary = temporary_beside(target);
+        let temporary = temporary_beside(&target);
         if temporary.exists() {
             fs::remove_dir_all(&temporary).map_err(FileError::io("remove", &temporary))?;
         }
         create_dir(&temporary)?;
-        Ok(Self {
-            target: target.to_owned(),
-            temporary,
-            format,
-            version,
-            if_exists,
-            files: BTreeMap::new(),
-            committed: false,
-        })
+        Ok(Self { target, temporary, format, version, if_exists, files: BTreeMap::new(), committed: false })
     }
 
     /// Writes one file; `name` may hold `/`.
@@ -154,6 +148,9 @@ impl ArtifactWriter {
             if self.if_exists == IfExists::Refuse {
                 return Err(FileError::Exists { path: self.target.clone() });
             }
+            let old = fs::metadata(&self.target).map_err(FileError::io("open", &self.target))?;
+            fs::set_permissions(&self.temporary, old.permissions())
+                .map_err(FileError::io("set the mode of", &self.target))?;
             let aside = self.temporary.with_extension("old");
             rename(&self.target, &aside)?;
             rename(&self.temporary, &self.target)?;
@@ -290,6 +287,26 @@ mod tests {
         let text = fs::read_to_string(open(&dir).unwrap().verified("a/b.txt").unwrap()).unwrap();
         assert_eq!(text, "two");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing temporary is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_stays_one_and_the_folder_keeps_its_mode() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let (link, real) = (root.path().join("link"), root.path().join("real"));
+        symlink("real", &link).unwrap();
+        build(&link, IfExists::Refuse, "one").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o750)).unwrap();
+        build(&link, IfExists::Replace, "two").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o750);
+        assert_eq!(fs::read_to_string(open(&real).unwrap().verified("a/b.txt").unwrap()).unwrap(), "two");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2, "nothing temporary is left");
+        let file = root.path().join("file");
+        fs::write(&file, "not a folder").unwrap();
+        assert!(matches!(build(&file, IfExists::Replace, "x"), Err(FileError::Exists { .. })));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "not a folder");
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Atomic writes, directory locks, and the error type that carries path and operation.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::path::{Path, PathBuf};
+
+use crate::destination::{self, Destination};
+
+pub use crate::destination::is_standard_output;
 
 /// What can go wrong with a file that Revela reads or writes.
 #[derive(Debug, thiserror::Error)]
@@ -124,61 +128,111 @@ pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
 ///
 /// Bytes go to a temporary name in the same folder; [`commit`](Self::commit) flushes, syncs and
 /// renames. Dropped without commit, the temporary file is removed and whatever stood under the name
-/// before is untouched.
+/// before is untouched. A file that is replaced hands on its mode; links are followed.
+///
+/// What is no regular file (a FIFO, a device, an open descriptor) is not replaced: bytes are written into it as
+/// they come. `-` and `/dev/stdout` are standard output.
 pub struct AtomicFile {
-    target: PathBuf,
-    temporary: PathBuf,
-    writer: Option<BufWriter<File>>,
+    shown: PathBuf,
+    sink: Option<Sink>,
 }
 
+enum Sink {
+    Standard(BufWriter<Stdout>),
+    Into(BufWriter<File>),
+    Replace { target: PathBuf, temporary: PathBuf, writer: BufWriter<File> },
+}
+
+/// Bytes that are collected before the system is asked.
+const BUFFER: usize = 1 << 16;
+
 impl AtomicFile {
-    /// Starts a file that will replace `target`.
+    /// Starts a file that will replace `target`, or be written into what stands there.
     pub fn create(target: &Path) -> Result<Self, FileError> {
-        let temporary = temporary_beside(target);
-        let file = File::create(&temporary).map_err(FileError::io("create", &temporary))?;
-        Ok(Self {
-            target: target.to_owned(),
-            temporary,
-            writer: Some(BufWriter::with_capacity(1 << 16, file)),
-        })
+        let sink = match Destination::of(target)? {
+            Destination::Standard => Sink::Standard(BufWriter::with_capacity(BUFFER, io::stdout())),
+            Destination::Into(path) => {
+                Sink::Into(BufWriter::with_capacity(BUFFER, destination::open_into(&path)?))
+            }
+            Destination::Replace { path, old } => {
+                let temporary = temporary_beside(&path);
+                // One that a killed process left. A link that somebody put there is not followed.
+                remove_quietly(&temporary);
+                let file = File::create_new(&temporary).map_err(FileError::io("create", &temporary))?;
+                if let Some(old) = old {
+                    destination::take_after(&file, &old, target)
+                        .inspect_err(|_| remove_quietly(&temporary))?;
+                }
+                Sink::Replace { target: path, temporary, writer: BufWriter::with_capacity(BUFFER, file) }
+            }
+        };
+        Ok(Self { shown: target.to_owned(), sink: Some(sink) })
     }
 
     /// Syncs the bytes and gives the file its name.
     pub fn commit(mut self) -> Result<(), FileError> {
-        if let Some(writer) = self.writer.take() {
-            let file = writer
-                .into_inner()
-                .map_err(|e| FileError::io("write", &self.target)(e.into_error()))
-                .inspect_err(|_| remove_quietly(&self.temporary))?;
-            file.sync_all()
-                .map_err(FileError::io("sync", &self.target))
-                .inspect_err(|_| remove_quietly(&self.temporary))?;
+        let shown = &self.shown;
+        match self.sink.take() {
+            None => Ok(()),
+            Some(Sink::Standard(mut writer)) => writer.flush().map_err(FileError::io("write", shown)),
+            Some(Sink::Into(writer)) => match whole(writer, shown)?.sync_all() {
+                // Pipes and many devices have nothing to sync.
+                Err(e) if !matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+                    Err(FileError::io("sync", shown)(e))
+                }
+                _ => Ok(()),
+            },
+            Some(Sink::Replace { target, temporary, writer }) => {
+                let replace = || {
+                    whole(writer, shown)?.sync_all().map_err(FileError::io("sync", shown))?;
+                    fs::rename(&temporary, &target).map_err(FileError::io("rename", shown))
+                };
+                replace().inspect_err(|_| remove_quietly(&temporary))?;
+                sync_dir(target.parent().unwrap_or(Path::new(".")))
+            }
         }
-        fs::rename(&self.temporary, &self.target)
-            .map_err(FileError::io("rename", &self.target))
-            .inspect_err(|_| remove_quietly(&self.temporary))?;
-        sync_dir(self.target.parent().unwrap_or(Path::new(".")))
     }
+}
+
+/// The file after all bytes have reached it.
+fn whole(writer: BufWriter<File>, shown: &Path) -> Result<File, FileError> {
+    writer.into_inner().map_err(|e| FileError::io("write", shown)(e.into_error()))
 }
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.writer {
-            Some(writer) => writer.write(bytes),
+        match &mut self.sink {
+            Some(Sink::Standard(writer)) => writer.write(bytes),
+            Some(Sink::Into(writer) | Sink::Replace { writer, .. }) => writer.write(bytes),
             None => Err(io::Error::other("the file is already committed")),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.as_mut().map_or(Ok(()), Write::flush)
+        match &mut self.sink {
+            Some(Sink::Standard(writer)) => writer.flush(),
+            Some(Sink::Into(writer) | Sink::Replace { writer, .. }) => writer.flush(),
+            None => Ok(()),
+        }
     }
 }
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if self.writer.take().is_some() {
-            remove_quietly(&self.temporary);
+        if let Some(Sink::Replace { temporary, .. }) = &self.sink {
+            remove_quietly(temporary);
         }
+    }
+}
+
+/// Fails for a file that could not be written, so that this is known before the work whose result it is for.
+///
+/// # Errors
+/// As [`AtomicFile::create`]. What is no regular file is not opened: a FIFO would wait for its reader.
+pub fn check_writable(path: &Path) -> Result<(), FileError> {
+    match Destination::of(path)? {
+        Destination::Replace { .. } => AtomicFile::create(path).map(drop),
+        Destination::Standard | Destination::Into(_) => Ok(()),
     }
 }
 
@@ -186,6 +240,21 @@ fn remove_quietly(path: &Path) {
     // Nothing better can be done with a failure here: the name is never read, and a later run with the
     // same name truncates it.
     let _ = fs::remove_file(path);
+}
+
+/// Where what is collected for a file waits: in its own folder, which has room for it, or, for what is no regular
+/// file, where the system keeps temporary files.
+///
+/// # Errors
+/// As [`AtomicFile::create`].
+pub fn folder_for_spools(path: &Path) -> Result<PathBuf, FileError> {
+    Ok(match Destination::of(path)? {
+        Destination::Replace { path, .. } => match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        },
+        Destination::Standard | Destination::Into(_) => std::env::temp_dir(),
+    })
 }
 
 /// Writes a whole file atomically.

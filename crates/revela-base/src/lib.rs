@@ -4,6 +4,9 @@
 //! | --- | --- |
 //! | [`mod@file`] | atomic writes, directory locks, and the one error type for files |
 //! | [`checksum`] | BLAKE3 checksums and fingerprints |
+//! | [`mod@compressed`] | files read as they are, or unpacked |
+//! | [`text_lines`] | text files line by line, with the line in every error |
+//! | [`record`] | documents, queries and payloads as they stand in JSON lines |
 //! | [`artifact`] | directories with a manifest that names a format, a version and every file's checksum |
 //! | [`lines`] | JSON-lines files with a header record, and a trailer that proves they are whole |
 //! | [`sealed`] | single JSON documents that name their format and prove that they are whole |
@@ -17,11 +20,15 @@
 
 pub mod artifact;
 pub mod checksum;
+pub mod compressed;
+mod destination;
 pub mod embed;
 pub mod file;
 pub mod interrupt;
 pub mod lines;
 pub mod progress;
+pub mod record;
 pub mod sealed;
 pub mod seed;
 pub mod shingles;
+pub mod text_lines;

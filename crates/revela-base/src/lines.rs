@@ -4,8 +4,7 @@
 //! trailer (`{"end": {"records": n, "blake3": "..."}}`) whose checksum covers every byte before it. A
 //! reader that reaches the end without a trailer knows that the file was cut.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, Write};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::{Checksum, HashingWriter};
+use crate::compressed;
 use crate::file::{AtomicFile, FileError, check_version};
 
 #[derive(Serialize, Deserialize)]
@@ -88,7 +88,7 @@ impl LinesWriter {
 /// does not match.
 pub struct LinesReader<T> {
     path: PathBuf,
-    input: BufReader<File>,
+    input: Box<dyn BufRead + Send>,
     hasher: HashingWriter<std::io::Sink>,
     line: Vec<u8>,
     number: u64,
@@ -98,16 +98,17 @@ pub struct LinesReader<T> {
 }
 
 impl<T: DeserializeOwned> LinesReader<T> {
-    /// Opens a file and checks format and version; returns the reader and the header's own fields.
+    /// Opens a file, which may be packed (see [`compressed::open`]), and checks format and version; returns the
+    /// reader and the header's own fields.
     pub fn open<M: DeserializeOwned>(
         path: &Path,
         format: &str,
         versions: RangeInclusive<u32>,
     ) -> Result<(Self, M), FileError> {
-        let file = File::open(path).map_err(FileError::io("open", path))?;
+        let input = compressed::open(path)?;
         let mut reader = Self {
             path: path.to_owned(),
-            input: BufReader::with_capacity(1 << 16, file),
+            input,
             hasher: HashingWriter::new(std::io::sink()),
             line: Vec::new(),
             number: 0,

@@ -18,6 +18,11 @@ pub enum SelfMatches {
     Drop,
 }
 
+impl SelfMatches {
+    /// The rule where nothing is known of the data: BEIR's evaluation takes such results out of every data set.
+    pub const UNKNOWN_TASK: Self = Self::Drop;
+}
+
 /// Which results are taken out of a query's ranking before it is scored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exclusions {

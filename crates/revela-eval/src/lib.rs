@@ -49,7 +49,6 @@ mod run;
 mod runfile;
 pub mod statistics;
 mod table;
-mod text_lines;
 
 pub use compare::{
     CompareOptions, Comparison, PValue, Pairs, QuerySets, compare, comparison_table, query_scatter,

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
+use revela_base::text_lines::TextLines;
+
 use crate::error::EvalError;
-use crate::text_lines::TextLines;
 
 /// How well a document answers a query: 0 and below is not relevant, 1 and above is relevant, and the
 /// number is its gain in nDCG.

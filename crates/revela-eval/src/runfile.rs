@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use revela_base::file::{FileError, write_atomic};
+use revela_base::text_lines::TextLines;
 
 use crate::error::EvalError;
 use crate::run::{Hit, Run};
-use crate::text_lines::TextLines;
 
 const FORMAT: &str = "a TREC run file";
 
@@ -40,6 +40,14 @@ impl Run {
             })?;
         }
         Ok(run)
+    }
+
+    /// Whether runs over these queries and documents can be written, which is known before they are made.
+    ///
+    /// # Errors
+    /// An id that is empty or holds white space, which separates the columns.
+    pub fn check_ids<'a>(ids: impl IntoIterator<Item = &'a str>) -> Result<(), EvalError> {
+        ids.into_iter().try_for_each(writable)
     }
 
     /// Writes a run file under its name when it is whole; `tag` names the system in the last column.

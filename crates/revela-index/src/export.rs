@@ -78,7 +78,8 @@ pub fn passages(
 /// Writes the ids of all passages, a line each. Returns how many.
 ///
 /// # Errors
-/// [`FileError`] when the disk refuses or a shard is damaged.
+/// [`FileError`] when the disk refuses or a shard is damaged, [`Error::Unsupported`] for an id that would not be
+/// read back: one that is blank or holds a line end.
 pub fn ids(
     collection: &Collection,
     path: &Path,
@@ -87,14 +88,19 @@ pub fn ids(
 ) -> Result<u64, Error> {
     let mut out = AtomicFile::create(path)?;
     let count = live_rows(collection, progress, interrupt, |place| {
-        Ok(writeln!(out, "{}", collection.id_at(place)?).map_err(FileError::io("write", path))?)
+        let id = collection.id_at(place)?;
+        if id.trim().is_empty() || id.contains(['\n', '\r']) {
+            let detail = format!("the id {id:?} cannot be a line; export vectors as .jsonl, which has ids");
+            return Err(Error::Unsupported(detail));
+        }
+        Ok(writeln!(out, "{id}").map_err(FileError::io("write", path))?)
     })?;
     out.commit()?;
     Ok(count)
 }
 
 /// Writes all vectors as they are stored, in the order of [`ids`], to `.npy`, `.fvecs`, `.safetensors` or
-/// `.jsonl` (with ids), one after the other. Returns how many.
+/// `.jsonl` (with ids; so does standard output), one after the other. Returns how many.
 ///
 /// # Errors
 /// [`FileError`] when the disk refuses or the name has another ending, [`Error::Unsupported`] for a

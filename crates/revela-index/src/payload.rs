@@ -74,7 +74,7 @@ impl Scalar {
 /// # Ok::<(), revela_index::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", try_from = "Fields")]
 #[non_exhaustive]
 pub enum Predicate {
     /// The field is this.
@@ -115,6 +115,69 @@ pub enum Predicate {
     Any(Vec<Predicate>),
     /// This does not fit.
     Not(Box<Predicate>),
+}
+
+/// A predicate as programs may write it: one of these, the others absent or null.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    equals: Option<Equals>,
+    r#in: Option<In>,
+    range: Option<Range>,
+    prefix: Option<Prefix>,
+    all: Option<Vec<Predicate>>,
+    any: Option<Vec<Predicate>>,
+    not: Option<Box<Predicate>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Equals {
+    field: String,
+    value: Scalar,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct In {
+    field: String,
+    values: Vec<Scalar>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Range {
+    field: String,
+    least: Option<Scalar>,
+    most: Option<Scalar>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prefix {
+    field: String,
+    prefix: String,
+}
+
+impl TryFrom<Fields> for Predicate {
+    type Error = &'static str;
+
+    fn try_from(fields: Fields) -> Result<Self, &'static str> {
+        let given = [
+            fields.equals.map(|Equals { field, value }| Self::Equals { field, value }),
+            fields.r#in.map(|In { field, values }| Self::In { field, values }),
+            fields.range.map(|Range { field, least, most }| Self::Range { field, least, most }),
+            fields.prefix.map(|Prefix { field, prefix }| Self::Prefix { field, prefix }),
+            fields.all.map(Self::All),
+            fields.any.map(Self::Any),
+            fields.not.map(Self::Not),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(one), None) => Ok(one),
+            _ => Err("a predicate is one of equals, in, range, prefix, all, any and not"),
+        }
+    }
 }
 
 impl Predicate {
@@ -268,6 +331,9 @@ mod tests {
         assert!(refused(r#"{"like": {"field": "x"}}"#).contains("like"));
         assert!(refused(r#"{"range": {"field": "x", "lest": 1}}"#).contains("lest"));
         assert!(refused("not json").contains("predicate"));
+        assert!(refused(r#"{"all": [], "any": []}"#).contains("one of") && refused("{}").contains("one of"));
+        let filled = r#"{"equals": null, "range": {"field": "x", "least": 1, "most": null}, "not": null}"#;
+        assert!(matches!(Predicate::from_json(filled), Ok(Predicate::Range { most: None, .. })));
         let nan = Predicate::Equals { field: "x".into(), value: f64::NAN.into() };
         assert!(nan.check().is_err());
         let deep = (0..70).fold(Predicate::All(vec![]), |inner, _| Predicate::Not(Box::new(inner)));

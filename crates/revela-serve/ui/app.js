@@ -88,7 +88,7 @@ function question(mode) {
 const current = () => (state.collection ? collections.find(({ name }) => name === state.collection) : collections[0]);
 const collectionName = () => state.collection || collections[0]?.name; // asked for even where there is no such
 const offered = (mode) => current()?.modes.includes(mode) ?? true;
-const isCode = () => current()?.analyser === "code";
+const isCode = () => (current()?.analyser ?? "").startsWith("code");
 const sameQuestion = () => JSON.stringify([state.q.trim(), mode(), collectionName(), state.k, state.prefix]);
 
 function mode() {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use revela_base::file::FileError;
+use revela_base::file::{FileError, folder_for_spools};
 use revela_base::lines::{LinesReader, LinesWriter};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -60,7 +60,7 @@ struct Record<'a> {
 /// Writes a chunk file; it appears under its name when [`finish`](Self::finish) succeeds.
 ///
 /// The header tells what the sources held, which is known only at the end, so records wait in an
-/// unnamed temporary file in the same folder.
+/// unnamed temporary file in the same folder (in the system's, where the chunks go into a pipe).
 pub struct ChunkWriter {
     path: PathBuf,
     chunker: ChunkerConfig,
@@ -70,8 +70,7 @@ pub struct ChunkWriter {
 impl ChunkWriter {
     /// Starts a file of chunks that were cut like this.
     pub fn create(path: &Path, chunker: ChunkerConfig) -> Result<Self, TextError> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let spool = tempfile::tempfile_in(folder).map_err(FileError::io("create", path))?;
+        let spool = tempfile::tempfile_in(folder_for_spools(path)?).map_err(FileError::io("create", path))?;
         Ok(Self { path: path.to_owned(), chunker, spool: BufWriter::with_capacity(1 << 16, spool) })
     }
 

@@ -15,7 +15,7 @@ pub enum TextError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A file of a folder cannot be a document.
-    #[error("{}: {detail}; mend or remove it, or let bad input be skipped", path.display())]
+    #[error("{}: {detail}; mend or remove it, or let bad input be skipped (--skip-bad)", path.display())]
     BadFile {
         /// The file.
         path: PathBuf,

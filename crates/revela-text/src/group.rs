@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use revela_base::checksum::{Checksum, HashingWriter};
+use revela_base::compressed;
 use revela_base::file::FileError;
 use revela_base::interrupt::Interrupt;
 use revela_base::lines::{LinesReader, LinesWriter};
@@ -168,6 +169,7 @@ pub struct GroupFile {
 impl GroupFile {
     /// Opens a file, checks all of it and notes where each group stands.
     pub fn open(path: &Path, progress: &dyn Progress, interrupt: &Interrupt) -> Result<Self, TextError> {
+        compressed::refuse(path)?;
         let (lines, header) =
             LinesReader::<IgnoredAny>::open::<GroupsHeader>(path, FORMAT, VERSION..=VERSION)?;
         header.check()?;
@@ -347,6 +349,8 @@ mod tests {
         assert!(open(&path).is_err());
         std::fs::write(&path, &whole[..whole.len() - 100]).unwrap();
         assert!(open(&path).is_err());
+        std::fs::write(&path, b"\x1f\x8b\x08").unwrap();
+        assert!(open(&path).err().unwrap().to_string().contains("unpack it first"));
         std::fs::write(&path, "x".repeat(whole.len())).unwrap();
         assert!(file.get(1).unwrap_err().to_string().contains("damaged"));
     }

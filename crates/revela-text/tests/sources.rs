@@ -146,6 +146,7 @@ fn code_folder(root: &Path) {
     write(root, "object.c", b"\0\0");
     write(root, "empty.rs", " \n");
     write(root, "Makefile", "all:");
+    write(root, "old.md.gz", b"\x1f\x8b");
     write(root, ".gitignore", "target/\n*.gen.rs\n");
     write(root, "target/x.rs", "fn ignored() {}");
     write(root, "b/y.gen.rs", "fn ignored() {}");
@@ -162,7 +163,10 @@ fn folders_give_what_the_kind_asks_for_in_a_fixed_order() {
     assert_eq!(code[1].text, "x = 1", "without its byte order mark");
     assert_eq!(counts.formats[&Format::Code(Language::Go)], 1);
     let ignored: Vec<_> = counts.ignored.into_iter().collect();
-    assert_eq!(ignored, [(Ignored::BinarySource, 1), (Ignored::Blank, 1), (Ignored::OtherType, 4)]);
+    assert_eq!(
+        ignored,
+        [(Ignored::BinarySource, 1), (Ignored::Blank, 1), (Ignored::OtherType, 4), (Ignored::Packed, 1)]
+    );
     let text = read_all(dir.path(), SourceKind::Text);
     assert_eq!(ids(&text), ["README.md", "notes.txt"]);
     assert_eq!(text[0].title, "The Title");
@@ -220,8 +224,8 @@ fn missing_and_empty_corpora_are_errors() {
         let (_, error, _) = read(SourceConfig::new(dir.path(), kind));
         assert!(matches!(error, Some(TextError::NoDocuments { .. })));
     }
-    let (_, error, _) = read(SourceConfig::new(dir.path(), JSONL));
-    assert!(error.unwrap().to_string().contains("cannot read"), "a folder is no file of lines");
+    let error = Documents::open(SourceConfig::new(dir.path(), JSONL)).unwrap_err();
+    assert!(error.to_string().contains("cannot read"), "a folder is no file of lines: {error}");
     write(dir.path(), "empty.jsonl", "\n");
     let (_, error, _) = read(SourceConfig::new(dir.path().join("empty.jsonl"), JSONL));
     assert!(error.unwrap().to_string().contains("ignored 1 blank"));

@@ -44,9 +44,9 @@ pub enum TrainError {
         /// What does not fit.
         detail: String,
     },
-    /// The loss is no longer a number.
+    /// A loss or a gradient is no longer a number.
     #[error(
-        "the loss became {loss} at step {step} of stage {stage}, on the chunks {chunks}; the models before \
+        "{what} became {value} at step {step} of stage {stage}, on the chunks {chunks}; the models before \
          that step are in {}; a lower learning rate or clip usually helps", checkpoint.display()
     )]
     Diverged {
@@ -54,8 +54,10 @@ pub enum TrainError {
         stage: String,
         /// The step, counted from 1.
         step: u64,
+        /// Which number it is, by the name that it has in the log.
+        what: String,
         /// NaN or infinite.
-        loss: f64,
+        value: f64,
         /// The batch's chunks.
         chunks: String,
         /// What was saved.

@@ -1,6 +1,6 @@
 //! Where models, search and metrics meet: systems to runs, runs to numbers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use revela_base::interrupt::Interrupt;
 use revela_base::progress::{Progress, Silent};
 use revela_eval::dataset::{self, Document, Selection, TestCollection, UnknownIdPolicy};
 use revela_eval::metrics::{Evaluation, EvaluationOptions, Metric, evaluate};
-use revela_eval::{EvalResult, Hit, Run};
+use revela_eval::{EvalResult, Hit, Run, SelfMatches};
 use revela_index::bm25::{Analyser, TextIndexWriter};
 use revela_index::flat;
 use revela_index::fusion::{Fusion, Ranking};
@@ -38,7 +38,8 @@ pub(crate) struct HeldOut {
 }
 
 impl HeldOut {
-    /// Reads one split of a collection, in any layout; unknown ids are reported.
+    /// Reads one split of a collection, in any layout; unknown ids are reported, and a document with the query's
+    /// own id does not count.
     pub(crate) fn open(
         dir: &Path,
         split: &str,
@@ -46,7 +47,8 @@ impl HeldOut {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let selection = Selection { split: split.to_owned(), ..Selection::default() };
+        let self_matches = SelfMatches::UNKNOWN_TASK;
+        let selection = Selection { split: split.to_owned(), self_matches, ..Selection::default() };
         Self::load(dir, &selection, UnknownIdPolicy::Report, metrics, progress, interrupt)
     }
 
@@ -92,6 +94,14 @@ impl HeldOut {
     pub(crate) fn search_depth(&self) -> usize {
         let of = |query: &dataset::Query| self.split.exclusions.search_depth(&query.id, self.depth);
         self.split.queries.iter().map(of).max().unwrap_or(self.depth)
+    }
+
+    /// Queries that have a document of their own id, and how many of these documents are judged relevant.
+    pub(crate) fn self_matches(&self) -> (usize, usize) {
+        let ids: HashSet<&str> = self.documents.iter().map(|document| document.id.as_str()).collect();
+        let own = || self.split.queries.iter().map(|query| query.id.as_str()).filter(|id| ids.contains(id));
+        let is_relevant = |id: &&str| self.split.qrels.get(id).and_then(|judged| judged.get(*id)) > Some(&0);
+        (own().count(), own().filter(is_relevant).count())
     }
 
     pub(crate) fn documents(&self) -> &[Document] {

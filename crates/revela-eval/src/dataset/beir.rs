@@ -93,14 +93,23 @@ impl BeirFolder {
         self.dir.join(CORPUS)
     }
 
-    fn qrels_path(&self, split: &str) -> PathBuf {
-        self.dir.join(QRELS).join(format!("{split}.tsv"))
+    /// The tables of judgements by split.
+    fn tables(&self) -> Result<BTreeMap<String, PathBuf>, FileError> {
+        let folder = self.dir.join(QRELS);
+        let mut tables = BTreeMap::new();
+        for entry in fs::read_dir(&folder).map_err(FileError::io("list", &folder))? {
+            let path = entry.map_err(FileError::io("list", &folder))?.path();
+            if let Some(split) = records::table_stem(&path) {
+                tables.insert(split.to_owned(), path);
+            }
+        }
+        Ok(tables)
     }
 }
 
 /// Whether the folder holds tables of judgements; other layouts keep them as JSON or Parquet.
 fn has_tables(folder: &Path) -> bool {
-    let is_table = |entry: fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "tsv");
+    let is_table = |entry: fs::DirEntry| records::table_stem(&entry.path()).is_some();
     fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_table)))
 }
 
@@ -118,18 +127,7 @@ fn verified(dir: &Path) -> Result<Option<CollectionInfo>, FileError> {
 
 impl Layout for BeirFolder {
     fn splits(&self) -> Result<Vec<String>, EvalError> {
-        let folder = self.dir.join(QRELS);
-        let mut splits = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(FileError::io("list", &folder))? {
-            let path = entry.map_err(FileError::io("list", &folder))?.path();
-            if path.extension().is_some_and(|e| e == "tsv")
-                && let Some(name) = path.file_stem().and_then(|n| n.to_str())
-            {
-                splits.push(name.to_owned());
-            }
-        }
-        splits.sort_unstable();
-        Ok(splits)
+        Ok(self.tables()?.into_keys().collect())
     }
 
     fn corpus(&self) -> Result<Documents, EvalError> {
@@ -141,12 +139,15 @@ impl Layout for BeirFolder {
     }
 
     fn qrels(&self, split: &str) -> Result<Qrels, EvalError> {
-        let available = self.splits()?;
-        if available.binary_search_by(|s| s.as_str().cmp(split)).is_err() {
-            let (dir, split) = (self.dir.clone(), split.to_owned());
-            return Err(EvalError::NoSuchSplit { dir, split, available });
+        let tables = self.tables()?;
+        match tables.get(split) {
+            Some(table) => Qrels::read(table),
+            None => {
+                let (dir, split, available) =
+                    (self.dir.clone(), split.to_owned(), tables.into_keys().collect());
+                Err(EvalError::NoSuchSplit { dir, split, available })
+            }
         }
-        Qrels::read(&self.qrels_path(split))
     }
 
     fn exclusions(&self, _split: &str) -> Result<Exclusions, EvalError> {

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use revela_base::record::Id;
 use serde::Deserialize;
 
 use super::hub::{listing, split_of};
-use super::records::{self, Id, Record};
+use super::records::{self, Record};
 use super::snapshot;
 use super::{Document, Documents, Layout, Query, Selection};
 use crate::error::EvalError;

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use revela_base::file::FileError;
+use revela_base::record::Id;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::records::{self, Id, Source, readable_stem};
+use super::records::{self, Source, readable_stem, table_stem};
 use super::snapshot;
 use super::{Document, Documents, Layout, Query, Selection};
 use crate::error::EvalError;
@@ -108,7 +109,7 @@ struct Judgement {
 }
 
 fn read_qrels(path: &Path, qrels: &mut Qrels) -> Result<(), EvalError> {
-    if path.extension().is_some_and(|ending| ending == "tsv") {
+    if table_stem(path).is_some() {
         for (query, judged) in Qrels::read(path)?.iter() {
             judged.iter().try_for_each(|(document, &grade)| qrels.insert(query, document, grade))?;
         }
@@ -215,9 +216,7 @@ fn tsv_files(folder: &Path) -> Result<Vec<(String, PathBuf)>, FileError> {
     if folder.is_dir() {
         for entry in fs::read_dir(folder).map_err(FileError::io("list", folder))? {
             let path = entry.map_err(FileError::io("list", folder))?.path();
-            if path.extension().is_some_and(|ending| ending == "tsv")
-                && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
-            {
+            if let Some(stem) = table_stem(&path) {
                 files.push((stem.to_owned(), path));
             }
         }

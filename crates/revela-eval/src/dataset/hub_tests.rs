@@ -130,8 +130,12 @@ fn judgements_may_lie_beside_and_texts_may_be_gzipped() {
         open(&root.path().join("set"), &select("test", None)),
         Err(EvalError::NotACollection { missing: "qrels", .. })
     ));
-    fs::write(root.path().join("set-qrels/test.tsv"), "query-id\tcorpus-id\tscore\nq\td\t1\n").unwrap();
+    let table = "query-id\tcorpus-id\tscore\nq\td\t1\n";
+    fs::write(root.path().join("set-qrels/test.tsv"), table).unwrap();
     assert_eq!(load(&root.path().join("set"), &select("test", None)).unwrap().1.qrels.judgements(), 1);
+    fs::create_dir_all(root.path().join("set/qrels")).unwrap();
+    gzipped("qrels/dev.tsv.gz", table);
+    assert_eq!(load(&root.path().join("set"), &select("dev", None)).unwrap().1.qrels.judgements(), 1);
 }
 
 #[test]

@@ -1,28 +1,39 @@
-//! Records of a corpus, of queries or of judgements, from JSON lines (also gzipped) or Parquet files.
+//! Records of a corpus, of queries or of judgements, from JSON lines (also packed) or Parquet files.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
+use revela_base::compressed;
 use revela_base::file::FileError;
-use serde::de::{DeserializeOwned, Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use revela_base::record::{self, from_json};
+use revela_base::text_lines::TextLines;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::parquet_rows::ParquetRows;
 use super::{Document, Query};
 use crate::error::EvalError;
-use crate::text_lines::TextLines;
 
-/// Endings of the files that are read.
-const ENDINGS: [&str; 3] = [".jsonl", ".jsonl.gz", ".parquet"];
-
-/// The file's name without an ending that can be read; nothing for other files.
+/// The file's name without an ending of records that can be read; nothing for other files.
 pub(super) fn readable_stem(path: &Path) -> Option<&str> {
-    let name = path.file_name()?.to_str()?;
-    ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).filter(|stem| !stem.starts_with('.'))
+    stem(path, ".parquet").or_else(|| packed_stem(path, ".jsonl"))
+}
+
+/// The name of a table of judgements without its ending; nothing for other files.
+pub(super) fn table_stem(path: &Path) -> Option<&str> {
+    packed_stem(path, ".tsv")
+}
+
+fn stem<'a>(path: &'a Path, ending: &str) -> Option<&'a str> {
+    path.file_name()?.to_str()?.strip_suffix(ending).filter(|stem| !stem.starts_with('.'))
+}
+
+/// The name without this ending, which may stand before that of a packed file.
+fn packed_stem<'a>(path: &'a Path, ending: &str) -> Option<&'a str> {
+    let packed = compressed::ENDINGS.iter().find_map(|packed| stem(path, &format!("{ending}{packed}")));
+    packed.or_else(|| stem(path, ending))
 }
 
 /// One file, by what its name ends with.
@@ -38,10 +49,6 @@ impl Source {
         if ends(".parquet") {
             return Ok(Self::Rows(ParquetRows::open(path, columns)?));
         }
-        if ends(".gz") {
-            let file = File::open(path).map_err(FileError::io("open", path))?;
-            return Ok(Self::Lines(TextLines::new(path, MultiGzDecoder::new(file))));
-        }
         Ok(Self::Lines(TextLines::open(path)?))
     }
 
@@ -50,7 +57,7 @@ impl Source {
         match self {
             Self::Lines(lines) => {
                 let Some(line) = lines.next_line()? else { return Ok(None) };
-                Ok(Some(serde_json::from_str(line).map_err(|e| lines.error(e))?))
+                Ok(Some(from_json(line).map_err(|e| lines.error(e))?))
             }
             Self::Rows(rows) => {
                 let Some(row) = rows.next_row()? else { return Ok(None) };
@@ -80,35 +87,14 @@ pub(super) trait Record: Sized {
     fn id(&self) -> &str;
 }
 
-/// BEIR writes `_id`, newer sets write `id`; BRIGHT calls a document's text its content.
-#[derive(Deserialize)]
-pub(super) struct DocumentLine {
-    #[serde(rename = "_id", default)]
-    beir_id: Option<Id>,
-    #[serde(default)]
-    id: Option<Id>,
-    #[serde(default)]
-    title: Option<String>,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    content: Option<String>,
-}
-
-const NO_ID: &str = "missing field `_id`";
-const NO_TEXT: &str = "missing field `text`";
-
 impl Record for Document {
     const KIND: &'static str = "document";
     const COLUMNS: &'static [&'static str] = &["_id", "id", "title", "text", "content"];
-    type Line = DocumentLine;
+    type Line = record::Record;
 
-    fn from_line(line: DocumentLine) -> Result<Self, &'static str> {
-        Ok(Self {
-            id: line.beir_id.or(line.id).ok_or(NO_ID)?.0,
-            title: line.title.unwrap_or_default(),
-            text: line.text.or(line.content).ok_or(NO_TEXT)?,
-        })
+    fn from_line(mut line: Self::Line) -> Result<Self, &'static str> {
+        let text = line.take_text()?;
+        Ok(Self { id: line.id, title: line.title, text })
     }
 
     fn id(&self) -> &str {
@@ -116,23 +102,14 @@ impl Record for Document {
     }
 }
 
-#[derive(Deserialize)]
-pub(super) struct QueryLine {
-    #[serde(rename = "_id", default)]
-    beir_id: Option<Id>,
-    #[serde(default)]
-    id: Option<Id>,
-    #[serde(default)]
-    text: Option<String>,
-}
-
 impl Record for Query {
     const KIND: &'static str = "query";
     const COLUMNS: &'static [&'static str] = &["_id", "id", "text"];
-    type Line = QueryLine;
+    type Line = record::Record;
 
-    fn from_line(line: QueryLine) -> Result<Self, &'static str> {
-        Ok(Self { id: line.beir_id.or(line.id).ok_or(NO_ID)?.0, text: line.text.ok_or(NO_TEXT)? })
+    fn from_line(mut line: Self::Line) -> Result<Self, &'static str> {
+        let text = line.take_text()?;
+        Ok(Self { id: line.id, text })
     }
 
     fn id(&self) -> &str {
@@ -212,38 +189,6 @@ fn key(id: &str) -> u128 {
         u128::from(hasher.finish())
     };
     half(0) << 64 | half(1)
-}
-
-/// An id: a string, or a whole number, which becomes its decimal digits. Never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Id(pub(super) String);
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(IdVisitor)
-    }
-}
-
-struct IdVisitor;
-
-impl Visitor<'_> for IdVisitor {
-    type Value = Id;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an id: a string that is not empty, or a whole number")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Id, E> {
-        if text.is_empty() { Err(E::custom("the id is empty")) } else { Ok(Id(text.to_owned())) }
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Id, E> {
-        Ok(Id(number.to_string()))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Id, E> {
-        Ok(Id(number.to_string()))
-    }
 }
 
 /// A document as it is written.

@@ -4,17 +4,36 @@ use std::ops::Range;
 
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
+use super::pieces::{Kind as PieceKind, Pieces, Underscores, write_term};
+
 /// Splits text into identifiers, and identifiers into parts.
 ///
-/// An identifier is a run of letters, digits and underscores. It is split at underscores, before a
+/// An identifier is a run of letters, digits and underscores; what scripts without spaces write, and emoji, are
+/// pieces of their own (see [`super::pieces`]), which are not split. An identifier is split at underscores, before a
 /// capital that follows a small letter (`readFile`), before the last capital of a run of capitals that
 /// a small letter follows (`HTTPServer`), and between letters and digits. An identifier with several
 /// parts also gives one token for the whole, without underscores, so that `read_file`, `readFile` and
 /// `readfile` share a term once lowercased. That token comes first; offsets are the text's own.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct CodeTokenizer {
+    cut: Cut,
     token: Token,
     parts: Vec<Range<usize>>,
+}
+
+/// How a text is cut into identifiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Into runs of letters, digits and underscores of whatever script, taken as they are.
+    Runs,
+    /// Into pieces.
+    Pieces,
+}
+
+impl CodeTokenizer {
+    pub(super) fn new(cut: Cut) -> Self {
+        Self { cut, token: Token::default(), parts: Vec::new() }
+    }
 }
 
 impl Tokenizer for CodeTokenizer {
@@ -23,7 +42,9 @@ impl Tokenizer for CodeTokenizer {
     fn token_stream<'a>(&'a mut self, text: &'a str) -> CodeStream<'a> {
         self.token.reset();
         self.parts.clear();
-        CodeStream { text, at: 0, next: Next::Identifier, parts: &mut self.parts, token: &mut self.token }
+        let pieces = Pieces::of(text, Underscores::Join);
+        let Self { cut, token, parts } = self;
+        CodeStream { text, cut: *cut, at: 0, pieces, next: Next::Identifier, parts, token }
     }
 }
 
@@ -36,8 +57,10 @@ enum Next {
 
 pub(super) struct CodeStream<'a> {
     text: &'a str,
-    /// Everything before this byte is done.
+    cut: Cut,
+    /// Everything before this byte is done, where runs are cut.
     at: usize,
+    pieces: Pieces<'a>,
     next: Next,
     /// The parts of the current identifier.
     parts: &'a mut Vec<Range<usize>>,
@@ -58,10 +81,20 @@ impl CodeStream<'_> {
         Some(start..end)
     }
 
-    fn emit(&mut self, range: Range<usize>) {
+    fn next_piece(&mut self) -> Option<(PieceKind, Range<usize>)> {
+        match self.cut {
+            Cut::Runs => self.next_identifier().map(|range| (PieceKind::Word, range)),
+            Cut::Pieces => self.pieces.next(),
+        }
+    }
+
+    fn emit(&mut self, kind: PieceKind, range: Range<usize>) {
         let text = self.text.get(range.clone()).unwrap_or_default();
-        self.token.text.clear();
-        self.token.text.extend(text.chars().filter(|&c| c != '_'));
+        match self.cut {
+            Cut::Runs => text.clone_into(&mut self.token.text),
+            Cut::Pieces => write_term(kind, text, &mut self.token.text),
+        }
+        self.token.text.retain(|c| c != '_');
         self.token.offset_from = range.start;
         self.token.offset_to = range.end;
         self.token.position = self.token.position.wrapping_add(1);
@@ -70,7 +103,7 @@ impl CodeStream<'_> {
     fn emit_part(&mut self, number: usize) -> bool {
         let Some(range) = self.parts.get(number).cloned() else { return false };
         self.next = Next::Part(number + 1);
-        self.emit(range);
+        self.emit(PieceKind::Word, range);
         true
     }
 }
@@ -82,7 +115,12 @@ impl TokenStream for CodeStream<'_> {
         {
             return true;
         }
-        while let Some(range) = self.next_identifier() {
+        while let Some((kind, range)) = self.next_piece() {
+            if kind != PieceKind::Word {
+                self.next = Next::Identifier;
+                self.emit(kind, range);
+                return true;
+            }
             split_identifier(self.text, range, self.parts);
             match self.parts.as_slice() {
                 [] => {} // Underscores alone.
@@ -90,7 +128,7 @@ impl TokenStream for CodeStream<'_> {
                 [first, .., last] => {
                     let whole = first.start..last.end;
                     self.next = Next::Part(0);
-                    self.emit(whole);
+                    self.emit(PieceKind::Word, whole);
                     return true;
                 }
             }
@@ -160,7 +198,13 @@ mod tests {
     use super::*;
 
     fn tokens(text: &str) -> Vec<String> {
-        let mut tokenizer = CodeTokenizer::default();
+        let tokens = cut(text, Cut::Pieces);
+        assert_eq!(tokens, cut(text, Cut::Runs));
+        tokens
+    }
+
+    fn cut(text: &str, cut: Cut) -> Vec<String> {
+        let mut tokenizer = CodeTokenizer::new(cut);
         let mut stream = tokenizer.token_stream(text);
         let mut tokens = Vec::new();
         while stream.advance() {
@@ -187,6 +231,12 @@ mod tests {
     fn nothing_and_other_scripts() {
         assert_eq!(tokens(""), [""; 0]);
         assert_eq!(tokens("___ -> !"), [""; 0]);
-        assert_eq!(tokens("größeÄndern 東京1"), ["größeÄndern", "größe", "Ändern", "東京1", "東京", "1"]);
+        assert_eq!(tokens("größeÄndern"), ["größeÄndern", "größe", "Ändern"]);
+        assert_eq!(cut("東京駅1", Cut::Pieces), ["東京", "京駅", "1"]);
+        assert_eq!(cut("東京駅1", Cut::Runs), ["東京駅1", "東京駅", "1"]);
+        assert_eq!(
+            cut("let 名_前 = getName🚀", Cut::Pieces),
+            ["let", "名", "前", "getName", "get", "Name", "🚀"]
+        );
     }
 }

@@ -12,6 +12,8 @@
 
 mod analyser;
 mod code;
+mod pieces;
+mod plain;
 mod sealed;
 mod search;
 mod snippet;

@@ -110,6 +110,51 @@ fn passages_come_back_from_disk() {
     assert_eq!(index.document_frequency("text").unwrap(), 2);
 }
 
+/// A sentence in each script, of which a part must find it, and that it is marked in what is shown.
+#[test]
+fn parts_of_texts_without_spaces_are_found_and_marked() {
+    let texts = [
+        ("图书馆每天早上八点开门", "早上"),
+        ("新しい辞書を買いに行きました", "辞書"),
+        ("도서관에서 책을 빌렸습니다", "도서관"),
+        ("ห้องสมุดเปิดทุกวัน", "ทุกวัน"),
+        ("ຫ້ອງສະໝຸດເປີດທຸກມື້", "ທຸກມື້"),
+        ("បណ្ណាល័យបើករាល់ថ្ងៃ", "រាល់ថ្ងៃ"),
+        ("စာကြည့်တိုက်ဖွင့်သည်", "ဖွင့်"),
+        ("launch day 🚀 at last", "🚀"),
+    ];
+    for analyser in [Analyser::Prose, Analyser::Code] {
+        let index = index(analyser, &texts.map(|(text, _)| text));
+        for (row, (text, part)) in (0u32..).zip(texts) {
+            assert_eq!(rows(&index, part, 8).first(), Some(&row), "{part}");
+            let shown = snippet(analyser, part, text, 200);
+            let marked: Vec<&str> = shown.highlights.iter().map(|range| &shown.text[range.clone()]).collect();
+            assert_eq!(marked, [part], "{text}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn every_file_has_the_mode_that_the_mask_gives() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().unwrap();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let plain = root.path().join("plain");
+    std::fs::File::create(&plain).unwrap();
+    let dir = root.path().join("texts");
+    let mut writer = TextIndexWriter::in_dir(&dir, Analyser::Prose).unwrap();
+    writer.add("one", "", "some text").unwrap();
+    writer.finish().unwrap();
+    let mut files = 0;
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), mode(&plain), "{}", path.display());
+        files += 1;
+    }
+    assert!(files > 4, "{files}");
+}
+
 #[test]
 fn empty_index_and_missing_folder() {
     let index = index(Analyser::Prose, &[]);

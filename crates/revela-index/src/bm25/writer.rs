@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use revela_base::file::{FileError, create_dir};
-use tantivy::directory::{Directory, MmapDirectory, RamDirectory};
+use tantivy::directory::{Directory, RamDirectory};
 use tantivy::indexer::NoMergePolicy;
 use tantivy::{Index, IndexWriter, TantivyDocument, TantivyError};
 
+use super::plain::PlainDirectory;
 use super::{Analyser, Fields, Place, TextIndex};
 use crate::error::Error;
 use crate::passage::full_text;
@@ -46,7 +47,7 @@ impl TextIndexWriter {
             return Err(FileError::Exists { path: dir.to_owned() }.into());
         }
         let place = Place(dir.to_owned());
-        let directory = MmapDirectory::open(dir).map_err(|e| place.error("create")(e.into()))?;
+        let directory = PlainDirectory::open(dir).map_err(place.error("create"))?;
         Self::start(place, directory, analyser)
     }
 

@@ -59,6 +59,21 @@ fn every_format_round_trips() {
 }
 
 #[test]
+fn lines_may_be_packed_and_ids_numbers() {
+    in_dir("x.v2.jsonl.gz", |path| {
+        let mut out =
+            flate2::write::GzEncoder::new(fs::File::create(path).unwrap(), flate2::Compression::fast());
+        let lines =
+            b"\xEF\xBB\xBF{\"_id\": 7, \"embedding\": [1, 2]}\r\n\n{\"id\": \"x\", \"vector\": [3, 4]}";
+        std::io::Write::write_all(&mut out, lines).unwrap();
+        out.finish().unwrap();
+        let (mut reader, mut block) = (RowReader::open(path).unwrap(), RowBlock::default());
+        assert_eq!(reader.next_block(9, &mut block).unwrap(), 2);
+        assert_eq!((block.ids, block.data), (vec!["7".to_owned(), "x".into()], vec![1.0, 2.0, 3.0, 4.0]));
+    });
+}
+
+#[test]
 fn halves_and_integers() {
     in_dir("x.npy", |path| {
         write_f16(path, sample().view()).unwrap();
@@ -96,7 +111,15 @@ fn refusals_say_why() {
     assert!(refused("x.jsonl", b"").contains("empty"));
     assert!(refused("x.jsonl", b"[1, 2]\n\n[3]\n").contains(":3: 1 numbers"));
     assert!(refused("x.jsonl", b"[1]\n{\"id\": \"a\", \"vector\": [1]}").contains(":2: some lines"));
-    assert!(refused("x.jsonl", b"[\"a\"]").contains(":1: it is neither"));
+    assert!(refused("x.jsonl", b"a").contains(":1: it is neither"));
+    assert!(refused("x.jsonl", b"[\"a\"]").contains(":1: `[0]`: invalid type"));
+    assert!(refused("x.jsonl", b"[1]\n[null]").contains(":2: `[0]`: invalid type: null"));
+    assert!(
+        refused("x.jsonl", b"{\"id\": 1, \"vector\": [1, NaN]}").contains(":1: `vector[1]`: JSON has no NaN")
+    );
+    assert!(refused("x.jsonl", b"{\"vector\": [1]}").contains("`id` is missing"));
+    assert!(refused("x.npy.gz", b"\x1f\x8b").contains("unpack it first"));
+    assert!(refused("x.fvecs.zst", b"").contains("unpack it first"));
     assert!(refused("x.jsonl", b"[]").contains("no numbers"));
     assert!(refused("x.jsonl", b"[1, 1e99]").contains("row 0"));
 }

@@ -1,10 +1,10 @@
 //! JSON lines: `{"id": "a", "vector": [0.1, ...]}`, or the bare list.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
-use revela_base::file::FileError;
+use revela_base::record::{Id, from_json};
+use revela_base::text_lines::TextLines;
 use serde::{Deserialize, Serialize};
 
 use super::Rows;
@@ -12,16 +12,18 @@ use super::reader::{RowBlock, RowFormat};
 use super::writer::{self, Format};
 use crate::error::Error;
 
-#[derive(Deserialize)]
-#[serde(untagged)]
+/// A row with its id, or a bare list.
 enum Line {
-    Named {
-        #[serde(alias = "_id")]
-        id: String,
-        #[serde(alias = "embedding")]
-        vector: Vec<f32>,
-    },
+    Named { id: String, vector: Vec<f32> },
     Bare(Vec<f32>),
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    _id: Option<Id>,
+    id: Option<Id>,
+    vector: Option<Vec<f32>>,
+    embedding: Option<Vec<f32>>,
 }
 
 #[derive(Serialize)]
@@ -30,20 +32,31 @@ struct NamedRow<'a> {
     vector: &'a [f32],
 }
 
+impl Line {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim_start().chars().next() {
+            Some('[') => Ok(Self::Bare(from_json(text)?)),
+            Some('{') => {
+                let fields: Fields = from_json(text)?;
+                let id = fields._id.or(fields.id).ok_or("`id` is missing or null")?.0;
+                let vector = fields.vector.or(fields.embedding).ok_or("`vector` is missing or null")?;
+                Ok(Self::Named { id, vector })
+            }
+            _ => Err(r#"it is neither {"id": "...", "vector": [...]} nor a list of numbers"#.to_owned()),
+        }
+    }
+}
+
 pub(super) struct JsonRows {
-    path: PathBuf,
-    input: BufReader<File>,
+    lines: TextLines,
     dim: usize,
-    line: u64,
     /// The first row is read at once, because it tells the dimension.
     first: Option<Line>,
 }
 
 impl JsonRows {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(FileError::io("open", path))?;
-        let input = BufReader::with_capacity(1 << 18, file);
-        let mut rows = Self { path: path.to_owned(), input, dim: 0, line: 0, first: None };
+        let mut rows = Self { lines: TextLines::open(path)?, dim: 0, first: None };
         rows.first = rows.next_line()?;
         rows.dim = match &rows.first {
             Some(Line::Named { vector, .. } | Line::Bare(vector)) => vector.len(),
@@ -56,24 +69,12 @@ impl JsonRows {
     }
 
     fn next_line(&mut self) -> Result<Option<Line>, Error> {
-        let mut text = String::new();
-        loop {
-            text.clear();
-            self.line += 1;
-            let read = self.input.read_line(&mut text).map_err(FileError::io("read", &self.path))?;
-            if read == 0 {
-                return Ok(None);
-            }
-            if !text.trim().is_empty() {
-                return serde_json::from_str(&text).map(Some).map_err(|_| {
-                    self.wrong(r#"it is neither {"id": "...", "vector": [...]} nor a list of numbers"#.into())
-                });
-            }
-        }
+        let Some(text) = self.lines.next_line()? else { return Ok(None) };
+        Line::parse(text).map(Some).map_err(|detail| self.wrong(detail))
     }
 
     fn wrong(&self, detail: String) -> Error {
-        FileError::Line { path: self.path.clone(), line: self.line, detail }.into()
+        self.lines.error(detail).into()
     }
 }
 

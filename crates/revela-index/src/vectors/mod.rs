@@ -5,7 +5,7 @@
 //! | `.npy` | f16, f32, f64; i32, i64 for row numbers | f32, f16, i32 |
 //! | `.fvecs` | f32 | f32 |
 //! | `.safetensors` | one two-dimensional tensor of f16, bf16, f32 or f64 | f32 |
-//! | `.jsonl` | `{"id": "a", "vector": [..]}` or `[..]`, a line each | the first of these |
+//! | `.jsonl`, read also as `.jsonl.gz` and `.jsonl.zst` | `{"id": "a", "vector": [..]}` or `[..]`, a line each | the first of these |
 //!
 //! [`RowReader::open`] reads any of them as a stream, so that a file may be larger than memory.
 

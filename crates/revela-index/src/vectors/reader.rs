@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use revela_base::compressed;
 use revela_base::file::FileError;
 
 use super::{Rows, Vectors, check_finite, check_shape, fvecs, jsonl, npy, safetensors};
@@ -36,7 +37,18 @@ pub(crate) fn unknown_format(path: &Path) -> FileError {
     }
 }
 
-/// Reads a matrix from `.npy`, `.fvecs`, `.safetensors` or `.jsonl`, some rows at a time.
+/// What a name ends in, in small letters; of a packed file, the two last endings.
+fn ending(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let last = |name: &str| name.rfind('.').unwrap_or(name.len());
+    let mut at = last(&name);
+    if name.get(at..).is_some_and(|last| compressed::ENDINGS.contains(&last)) {
+        at = last(name.get(..at).unwrap_or_default()).min(at);
+    }
+    name.get(at + 1..).unwrap_or_default().to_owned()
+}
+
+/// Reads a matrix from `.npy`, `.fvecs`, `.safetensors` or `.jsonl` (also packed), some rows at a time.
 pub struct RowReader {
     what: String,
     format: Box<dyn RowFormat + Send>,
@@ -50,12 +62,18 @@ impl RowReader {
     /// [`FileError`] when the file cannot be read or is not of that format, [`Error::Shape`] when its
     /// numbers are of another type or shape.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-        let format: Box<dyn RowFormat + Send> = match extension.as_str() {
+        let ending = ending(path);
+        let format: Box<dyn RowFormat + Send> = match ending.as_str() {
             "npy" => Box::new(npy::NpyRows::open(path)?),
             "fvecs" => Box::new(fvecs::FvecsRows::open(path)?),
             "safetensors" => Box::new(safetensors::SafetensorsRows::open(path)?),
-            "jsonl" => Box::new(jsonl::JsonRows::open(path)?),
+            "jsonl" | "jsonl.gz" | "jsonl.zst" => Box::new(jsonl::JsonRows::open(path)?),
+            packed if packed.ends_with(".gz") || packed.ends_with(".zst") => {
+                let detail =
+                    "it is packed; unpack it first (of packed files, .jsonl alone is read)".to_owned();
+                let (path, expected) = (path.to_owned(), "vector".to_owned());
+                return Err(FileError::Format { path, expected, detail }.into());
+            }
             _ => return Err(unknown_format(path).into()),
         };
         let what = path.display().to_string();

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use revela_base::file::{AtomicFile, FileError};
+use revela_base::file::{AtomicFile, FileError, is_standard_output};
 
 use super::{Rows, fvecs, jsonl, npy, reader, safetensors};
 use crate::error::Error;
@@ -28,7 +28,7 @@ pub(crate) struct RowWriter {
 }
 
 impl RowWriter {
-    /// Starts a file of `rows` rows; its extension tells the format.
+    /// Starts a file of `rows` rows; its extension tells the format. Standard output gets JSON lines.
     pub(crate) fn create(path: &Path, rows: u64, dim: usize) -> Result<Self, Error> {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
         let format = match extension.as_str() {
@@ -36,6 +36,7 @@ impl RowWriter {
             "fvecs" => Format::Fvecs,
             "safetensors" => Format::Safetensors,
             "jsonl" => Format::Jsonl,
+            _ if is_standard_output(path) => Format::Jsonl,
             _ => return Err(reader::unknown_format(path).into()),
         };
         Self::with_format(path, format, rows, dim)

@@ -111,30 +111,27 @@ pub(crate) async fn show(
 pub(crate) struct Addition {
     collection: Option<String>,
     documents: Vec<NewDocument>,
-    #[serde(default)]
-    on_duplicate: OnDuplicate,
+    on_duplicate: Option<OnDuplicate>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewDocument {
     id: String,
-    #[serde(default)]
-    title: String,
+    title: Option<String>,
     text: String,
     /// For filters to ask for.
-    #[serde(default)]
-    metadata: Payload,
+    metadata: Option<Payload>,
 }
 
 impl NewDocument {
     /// What all of it takes.
     fn bytes(&self) -> usize {
-        let metadata = match self.metadata.is_empty() {
-            true => 0,
-            false => Value::Object(self.metadata.clone()).to_string().len(),
+        let metadata = match &self.metadata {
+            Some(metadata) if !metadata.is_empty() => Value::Object(metadata.clone()).to_string().len(),
+            _ => 0,
         };
-        self.title.len() + self.text.len() + metadata
+        self.title.as_ref().map_or(0, String::len) + self.text.len() + metadata
     }
 }
 
@@ -187,13 +184,13 @@ pub(crate) async fn add(
 ) -> Result<Response, ApiError> {
     addition.check(&app)?;
     let writer = writer(app.collection(addition.collection.as_deref())?)?;
-    let duplicates = match addition.on_duplicate {
+    let duplicates = match addition.on_duplicate.unwrap_or_default() {
         OnDuplicate::Replace => Duplicates::LastWins,
         OnDuplicate::Refuse => Duplicates::Refuse,
     };
     let entry = |NewDocument { id, title, text, metadata }| Entry {
-        passage: Passage { id, title, text },
-        payload: metadata,
+        passage: Passage { id, title: title.unwrap_or_default(), text },
+        payload: metadata.unwrap_or_default(),
     };
     let entries = addition.documents.into_iter().map(entry).collect();
     let began = Instant::now();

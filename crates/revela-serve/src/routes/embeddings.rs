@@ -25,8 +25,7 @@ use crate::state::{App, Model};
 pub(crate) struct EmbeddingsRequest {
     input: Input,
     model: String,
-    #[serde(default)]
-    encoding_format: Format,
+    encoding_format: Option<Format>,
     dimensions: Option<usize>,
     input_type: Option<InputType>,
 }
@@ -123,7 +122,7 @@ pub(crate) async fn create(
     let full = model.batcher.encoder().dimension().max(1);
     let row = |(index, row): (usize, &[f32])| {
         let row = shorten(row, width);
-        let embedding = match request.encoding_format {
+        let embedding = match request.encoding_format.unwrap_or_default() {
             Format::Float => Vector::Float(row),
             Format::Base64 => Vector::Base64(base64(&row)),
         };

@@ -57,6 +57,8 @@ pub enum Ignored {
     Link,
     /// A file of another type.
     OtherType,
+    /// A packed file (`.gz`, `.zst`) in a folder, where only lines of JSON are unpacked.
+    Packed,
 }
 
 impl fmt::Display for Ignored {
@@ -66,6 +68,7 @@ impl fmt::Display for Ignored {
             Self::Blank => "blank",
             Self::Link => "link",
             Self::OtherType => "other type",
+            Self::Packed => "packed",
         })
     }
 }

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use ignore::{DirEntry, WalkBuilder};
+use revela_base::compressed;
 use revela_base::file::FileError;
 
 use super::{Bad, Event, Ignored, Links, SourceConfig, SourceKind, notebook};
@@ -70,6 +71,7 @@ impl Folder {
         }
         match Format::of_path(path).filter(|format| self.kind.wants(*format)) {
             Some(format) if kind.is_file() => Some(self.file(path, format)),
+            _ if is_packed_document(path) => Some(Event::Ignored(Ignored::Packed)),
             _ => Some(Event::Ignored(Ignored::OtherType)),
         }
     }
@@ -142,6 +144,13 @@ fn read(path: &Path, longest: u64) -> std::io::Result<Option<Vec<u8>>> {
 
 fn is_notebook(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ipynb"))
+}
+
+/// Whether this would be a document if it were unpacked.
+fn is_packed_document(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let inner = compressed::ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
+    inner.is_some_and(|inner| Format::of_path(Path::new(inner)).is_some())
 }
 
 /// The path that a walk's error is about, and whether a loop of links is the trouble.

@@ -9,7 +9,6 @@ use crate::document::Document;
 use crate::error::TextError;
 use crate::language::Format;
 
-mod compressed;
 mod counts;
 mod folder;
 mod jsonl;
@@ -67,8 +66,8 @@ fn readable<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceKind {
-    /// JSON lines in BEIR layout (`_id`, optional `title`, `text`), also `.gz` and `.zst`; every text is
-    /// of the given format.
+    /// JSON lines in BEIR layout (`_id` or `id`, optional `title`, `text`), also `.gz` and `.zst`; every text
+    /// is of the given format.
     Jsonl(Format),
     /// The prose of a folder: plain text, Markdown, and notebooks as Markdown without their outputs.
     Text,

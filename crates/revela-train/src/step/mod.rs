@@ -100,3 +100,32 @@ fn texts(groups: &[ChunkGroup]) -> Vec<&str> {
 fn group_size(groups: &[ChunkGroup]) -> usize {
     groups.first().map_or(1, |g| g.chunks.len())
 }
+
+/// What of a step is no number any more, if anything is: a part of the loss before the loss itself, which says less.
+pub(crate) fn diverged(loss: f64, norms: [f64; 2], numbers: &[(&str, f64)]) -> Option<(String, f64)> {
+    let bad = |(_, value): &(&str, f64)| !value.is_finite();
+    if !loss.is_finite() {
+        let parts = numbers.iter().filter(|(name, _)| name.starts_with("loss"));
+        let (name, value) = parts.copied().find(bad).unwrap_or(("loss", loss));
+        return Some((format!("the loss ({name} in the log)"), value));
+    }
+    let named = [("the retriever", norms[0]), ("the language model", norms[1])];
+    let (model, value) = named.into_iter().find(bad)?;
+    Some((format!("the norm of the gradient of {model}, at a loss of {loss:.4},"), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_diverged_is_named_as_the_log_names_it() {
+        let numbers = [("loss_plain", 2.0), ("loss_inbatch", f64::NAN), ("tau", f64::NAN)];
+        let (what, value) = diverged(f64::NAN, [1.0, 1.0], &numbers).unwrap();
+        assert!(what.contains("loss_inbatch") && value.is_nan());
+        assert!(diverged(f64::INFINITY, [1.0, 1.0], &[("accuracy", 0.5)]).unwrap().0.contains("(loss "));
+        let (what, value) = diverged(3.25, [1.0, f64::INFINITY], &numbers[..1]).unwrap();
+        assert!(what.contains("language model") && what.contains("3.2500") && value.is_infinite());
+        assert!(diverged(3.0, [0.0, 1.0], &numbers).is_none());
+    }
+}

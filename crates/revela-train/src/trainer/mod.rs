@@ -284,10 +284,11 @@ impl<'a> Trainer<'a> {
         let share = 1.0 / stage.accumulate as f64;
         let norms = [result.retriever.norm() * share, result.lm.norm() * share];
         let loss = result.loss * share;
-        if !(loss.is_finite() && norms.iter().all(|n| n.is_finite())) {
+        if let Some((what, value)) = step::diverged(loss, norms, &result.numbers) {
             let checkpoint = self.save(optimizers)?;
             let (stage, step) = (stage.name.clone(), self.state.stage_step + 1);
-            return Err(TrainError::Diverged { stage, step, loss, chunks: chunks.join(" "), checkpoint });
+            let chunks = chunks.join(" ");
+            return Err(TrainError::Diverged { stage, step, what, value, chunks, checkpoint });
         }
         let numbers: Vec<(&str, f64)> = result.numbers.iter().map(|(n, v)| (*n, v * share)).collect();
         let rate = stage.schedule.share(self.state.stage_step, part);

@@ -6,8 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use revela_base::progress::Progress;
 use revela_base::seed::Seed;
-use revela_text::{BadInput, CodeSearchBuilder, CodeSearchConfig, Documents, SourceConfig, SourceKind};
+use revela_text::{CodeSearchBuilder, CodeSearchConfig, Documents, SourceKind};
 
+use super::reading::{Reading, say_left_out};
 use super::say;
 use crate::Context;
 use crate::test_collection;
@@ -34,9 +35,8 @@ pub(crate) struct CodeSearchArgs {
     /// Seed of the choice.
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Count and skip what cannot be read instead of stopping.
-    #[arg(long)]
-    skip_bad: bool,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 pub(crate) fn run(args: &CodeSearchArgs, context: &Context) -> Result<()> {
@@ -44,18 +44,19 @@ pub(crate) fn run(args: &CodeSearchArgs, context: &Context) -> Result<()> {
         SourceKind::TextAndCode => SourceKind::Code,
         kind => kind,
     };
-    let mut source = SourceConfig::new(&args.input, kind);
-    source.bad_input = if args.skip_bad { BadInput::Skip } else { BadInput::Fail };
+    let source = args.reading.source(&args.input, kind);
     let config =
         CodeSearchConfig { queries: args.queries, functions: args.functions, ..CodeSearchConfig::default() };
     let mut builder = CodeSearchBuilder::new(config, Seed(args.seed))?;
     let task = context.progress.task("functions", "documents", None);
-    for document in Documents::open(source)? {
+    let mut documents = Documents::open(source)?;
+    for document in documents.by_ref() {
         context.interrupt.check()?;
         builder.push(&document?);
         task.advance(1);
     }
     drop(task);
+    say_left_out(&documents, context);
     let passages = test_collection::of_code(builder.finish()?);
     let name = args.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let what = "first sentence of a function's doc comment -> the function without it";

@@ -14,13 +14,13 @@ use revela_index::bm25::Analyser;
 use revela_index::grouping::{COPY, ChunkView, Grouped, Grouping, Policy};
 use revela_model::tokenizer::TextTokenizer;
 use revela_text::{
-    BadInput, ChunkGroup, ChunkReader, ChunkWriter, Chunker, ChunkerConfig, Cleaner, Documents, Format,
-    GroupChunk, GroupWriter, GroupsHeader, QualityConfig, Reason, Sizer, Small, SourceConfig, SourceKind,
-    Unit,
+    ChunkGroup, ChunkReader, ChunkWriter, Chunker, ChunkerConfig, Cleaner, Documents, Format, GroupChunk,
+    GroupWriter, GroupsHeader, QualityConfig, Reason, Sizer, Small, SourceConfig, SourceKind, Unit,
 };
 
+use super::Voice;
 use super::code_search::CodeSearchArgs;
-use super::say;
+use super::reading::{Reading, say_left_out};
 use crate::Context;
 
 pub(crate) use quality::{QualityArgs, show as show_quality};
@@ -78,10 +78,12 @@ pub(crate) struct Chunk {
     /// What the input is [default: jsonl for such a file, text and code for a folder]
     #[arg(long, value_enum)]
     kind: Option<Kind>,
+    #[command(flatten)]
+    reading: Reading,
     /// What the texts of JSON lines are: text, markdown, or a programming language.
     #[arg(long, default_value = "text")]
     format: Format,
-    /// The chunk file to write.
+    /// The chunk file to write; - is standard output.
     #[arg(long)]
     out: PathBuf,
     /// What sizes count.
@@ -102,9 +104,6 @@ pub(crate) struct Chunk {
     /// Drop chunks that are too small instead of merging them.
     #[arg(long)]
     drop_small: bool,
-    /// Count and skip what cannot be read instead of stopping.
-    #[arg(long)]
-    skip_bad: bool,
     #[command(flatten)]
     quality: QualityArgs,
 }
@@ -129,10 +128,10 @@ fn chunk(args: &Chunk, context: &Context) -> Result<()> {
         Some(Kind::Code) => SourceKind::Code,
         None => SourceKind::of_path(&args.input),
     };
-    let mut source = SourceConfig::new(&args.input, kind);
-    source.bad_input = if args.skip_bad { BadInput::Skip } else { BadInput::Fail };
+    let source = args.reading.source(&args.input, kind);
+    let voice = Voice::beside([&args.out], context)?;
     let written = write_chunks(source, &chunker, args.quality.config()?, &args.out, context)?;
-    say(format_args!("{written} chunks in {}", args.out.display()))?;
+    voice.say(format_args!("{written} chunks in {}", args.out.display()))?;
     Ok(())
 }
 
@@ -156,10 +155,7 @@ fn write_chunks(
         task.advance(1);
     }
     drop(task);
-    let left_out = documents.counts().left_out();
-    if !left_out.is_empty() {
-        context.progress.line(&left_out);
-    }
+    say_left_out(&documents, context);
     let cleaned = cleaner.finish();
     show_quality(cleaned.report(), context)?;
     Ok(writer.finish_cleaned(vec![documents.summary()], &cleaned)?)
@@ -193,7 +189,7 @@ pub(crate) struct Group {
     /// The chunk file.
     #[arg(long)]
     chunks: PathBuf,
-    /// The group file to write.
+    /// The group file to write; - is standard output.
     #[arg(long)]
     out: PathBuf,
     /// How groups are made up.
@@ -241,8 +237,9 @@ fn group(args: &Group, context: &Context) -> Result<()> {
         seed: Seed(args.seed),
         copies: quality.counts(Reason::NearCopy).then_some(COPY),
     };
+    let voice = Voice::beside([&args.out], context)?;
     let written = write_groups(&args.chunks, &args.out, &grouping, quality, context)?;
-    say(format_args!("{written} groups of {} chunks in {}", args.group_size, args.out.display()))?;
+    voice.say(format_args!("{written} groups of {} chunks in {}", args.group_size, args.out.display()))?;
     Ok(())
 }
 

@@ -13,11 +13,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
+use revela_eval::SelfMatches;
 use revela_eval::metrics::Metric;
 use revela_index::bm25::Analyser;
 use revela_model::cpu::Matmul;
 
 use super::data::parse_analyser;
+use super::index::parse_named;
 use crate::Context;
 
 /// Width of tables in characters.
@@ -103,6 +105,10 @@ struct DataArgs {
     /// The part of a task that is measured in parts, such as a forum or a programming language.
     #[arg(long, requires = "task")]
     part: Option<String>,
+    /// Whether a document counts whose id is the query's: keep or drop [default: the task's rule; drop without a
+    /// task, as in BEIR's evaluation]
+    #[arg(long, value_parser = parse_named::<SelfMatches>)]
+    self_matches: Option<SelfMatches>,
 }
 
 #[derive(Args)]
@@ -156,7 +162,7 @@ struct SystemArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 struct OutputArgs {
-    /// Write the result with every query's values.
+    /// Write the result with every query's values; - is standard output, here and below.
     #[arg(long)]
     json: Option<PathBuf>,
     /// Write what was found as a TREC run file.

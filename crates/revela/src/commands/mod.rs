@@ -6,16 +6,21 @@ mod eval;
 mod index;
 pub(crate) mod model;
 mod narrow;
+pub(crate) mod reading;
 mod search;
 mod serve;
 mod shell;
 pub(crate) mod teach;
 mod train;
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
 use clap::{CommandFactory as _, Subcommand};
+use revela_base::file::{check_writable, is_standard_output};
 
 use crate::Context;
+use crate::progress::Terminal;
 use crate::quickstart::Quickstart;
 
 /// What the program can do.
@@ -53,6 +58,37 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Eval(command) => eval::run(command, context),
         Command::Completions(command) => shell::completions(&command, crate::Cli::command()),
         Command::Man(command) => shell::man(&command, crate::Cli::command()),
+    }
+}
+
+/// Where remarks go: to standard output, or beside it when that is where a result goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Voice<'a>(Option<&'a Terminal>);
+
+impl<'a> Voice<'a> {
+    /// For a command that writes these files, each of which must be possible to write.
+    pub(crate) fn beside<'p>(
+        files: impl IntoIterator<Item = &'p PathBuf>,
+        context: &'a Context,
+    ) -> Result<Self> {
+        let mut taken = None;
+        for file in files {
+            check_writable(file)?;
+            if is_standard_output(file) && taken.replace(&context.progress).is_some() {
+                bail!("standard output can take one file only; give the others names");
+            }
+        }
+        Ok(Self(taken))
+    }
+
+    pub(crate) fn say(self, line: impl std::fmt::Display) -> std::io::Result<()> {
+        match self.0 {
+            Some(progress) => {
+                progress.line(&line.to_string());
+                Ok(())
+            }
+            None => say(line),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use revela_base::seed::Seed;
 use revela_text::{BadInput, Document, Documents, SourceConfig, SourceKind, TextError};
 
 use crate::Context;
+use crate::commands::reading::say_left_out;
 
 /// The lock file of the build: names and versions of the crates whose sources cargo has fetched.
 const LOCK: &str = include_str!("../../../../Cargo.lock");
@@ -67,11 +68,14 @@ impl Corpus {
         let root = Root { path: path.to_owned(), prefix: String::new(), kind: SourceKind::of_path(path) };
         let mut ids = Vec::new();
         let task = context.progress.task("looking at the corpus", "documents", None);
-        for document in root.documents()? {
+        let mut documents = Documents::open(root.source())?;
+        for document in documents.by_ref() {
             context.interrupt.check()?;
             ids.push(document?.id);
             task.advance(1);
         }
+        drop(task);
+        say_left_out(&documents, context);
         let (depth, parts) = cut_into_parts(&ids);
         if parts.len() < 2 {
             bail!("{} holds one document only: nothing could be held out", path.display());
@@ -137,11 +141,13 @@ impl Corpus {
 }
 
 impl Root {
+    fn source(&self) -> SourceConfig {
+        SourceConfig { bad_input: BadInput::Skip, ..SourceConfig::new(&self.path, self.kind) }
+    }
+
     /// Its documents, with the prefix; what cannot be read is left out.
     fn documents(&self) -> Result<impl Iterator<Item = Result<Document, TextError>>> {
-        let mut source = SourceConfig::new(&self.path, self.kind);
-        source.bad_input = BadInput::Skip;
-        let documents = Documents::open(source)?;
+        let documents = Documents::open(self.source())?;
         Ok(documents.map(|document| {
             let mut document = document?;
             document.id.insert_str(0, &self.prefix);

@@ -8,33 +8,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 
-/// A search as it is asked for.
+/// A search as it is asked for. What may be left out may be null.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchRequest {
     pub(super) collection: Option<String>,
     pub(super) query: Option<String>,
     pub(super) vector: Option<Vec<f32>>,
-    #[serde(default = "ten")]
-    pub(super) k: usize,
-    #[serde(default)]
-    pub(super) mode: ModeName,
+    k: Option<usize>,
+    mode: Option<ModeName>,
     pub(super) fusion: Option<FusionRequest>,
     pub(super) ef_search: Option<usize>,
-    #[serde(default)]
-    pub(super) exact: bool,
+    exact: Option<bool>,
     pub(super) filter: Option<FilterRequest>,
     pub(super) snippet: Option<SnippetRequest>,
-    #[serde(default = "yes")]
-    pub(super) include_text: bool,
+    include_text: Option<bool>,
 }
 
-fn ten() -> usize {
-    10
-}
+impl SearchRequest {
+    pub(super) fn k(&self) -> usize {
+        self.k.unwrap_or(10)
+    }
 
-fn yes() -> bool {
-    true
+    pub(super) fn mode(&self) -> ModeName {
+        self.mode.unwrap_or_default()
+    }
+
+    pub(super) fn exact(&self) -> bool {
+        self.exact.unwrap_or(false)
+    }
+
+    pub(super) fn include_text(&self) -> bool {
+        self.include_text.unwrap_or(true)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, Serialize)]
@@ -48,22 +54,50 @@ pub(super) enum ModeName {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
+#[serde(try_from = "FusionFields")]
 pub(super) enum FusionRequest {
     Rrf {
-        #[serde(default = "sixty")]
         k: f32,
     },
     /// Scores from 0 to 1, of which the dense ones count for this share.
-    Weighted { dense: f32 },
+    Weighted {
+        dense: f32,
+    },
 }
 
-fn sixty() -> f32 {
-    60.0
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FusionFields {
+    rrf: Option<RrfFields>,
+    weighted: Option<WeightedFields>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RrfFields {
+    k: Option<f32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WeightedFields {
+    dense: f32,
+}
+
+impl TryFrom<FusionFields> for FusionRequest {
+    type Error = &'static str;
+
+    fn try_from(fields: FusionFields) -> Result<Self, &'static str> {
+        match (fields.rrf, fields.weighted) {
+            (Some(rrf), None) => Ok(Self::Rrf { k: rrf.k.unwrap_or(60.0) }),
+            (None, Some(weighted)) => Ok(Self::Weighted { dense: weighted.dense }),
+            _ => Err("fusion must have one of rrf and weighted"),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "FilterFields")]
 pub(super) enum FilterRequest {
     Ids(Vec<String>),
     Prefix(String),
@@ -71,15 +105,37 @@ pub(super) enum FilterRequest {
     Where(Predicate),
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilterFields {
+    ids: Option<Vec<String>>,
+    prefix: Option<String>,
+    r#where: Option<Predicate>,
+}
+
+impl TryFrom<FilterFields> for FilterRequest {
+    type Error = &'static str;
+
+    fn try_from(fields: FilterFields) -> Result<Self, &'static str> {
+        match (fields.ids, fields.prefix, fields.r#where) {
+            (Some(ids), None, None) => Ok(Self::Ids(ids)),
+            (None, Some(prefix), None) => Ok(Self::Prefix(prefix)),
+            (None, None, Some(predicate)) => Ok(Self::Where(predicate)),
+            _ => Err("filter must have one of ids, prefix and where"),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SnippetRequest {
-    #[serde(default = "two_hundred")]
-    pub(super) length: usize,
+    length: Option<usize>,
 }
 
-fn two_hundred() -> usize {
-    200
+impl SnippetRequest {
+    pub(super) fn length(self) -> usize {
+        self.length.unwrap_or(200)
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -24,7 +24,7 @@ use crate::middleware::{Deadline, Timings};
 use crate::state::App;
 use body::{
     BatchAnswer, BatchRequest, FilterRequest, FusionRequest, HitAnswer, ModeName, SearchAnswer,
-    SearchRequest, SnippetAnswer, Took,
+    SearchRequest, SnippetAnswer, SnippetRequest, Took,
 };
 
 /// A search that was checked, with its snapshot of the collection; only the vector may be missing.
@@ -99,7 +99,7 @@ pub(crate) async fn batch(
 fn plan(app: &App, request: SearchRequest) -> Result<Planned, ApiError> {
     let served = app.collection(request.collection.as_deref())?;
     check_limits(app, &request)?;
-    let mode = match (request.mode, request.fusion) {
+    let mode = match (request.mode(), request.fusion) {
         (ModeName::Auto, None) => Mode::Auto,
         (ModeName::Dense, None) => Mode::Dense,
         (ModeName::Bm25, None) => Mode::Bm25,
@@ -108,15 +108,16 @@ fn plan(app: &App, request: SearchRequest) -> Result<Planned, ApiError> {
         }
         (_, fusion) => Mode::Hybrid(fusion.map_or(Fusion::default(), FusionRequest::fusion)),
     };
-    let mut query = Query::new(QueryInput::Text(String::new())).k(request.k).mode(mode);
+    let mut query = Query::new(QueryInput::Text(String::new())).k(request.k()).mode(mode);
     if let Some(FusionRequest::Weighted { dense }) = request.fusion {
         query = query.weights(dense, 1.0 - dense);
     }
-    query = match (request.exact, request.ef_search) {
+    query = match (request.exact(), request.ef_search) {
         (true, _) => query.effort(Effort::Exact),
         (false, Some(ef)) => query.effort(Effort::Ef(ef)),
         (false, None) => query,
     };
+    let include_text = request.include_text();
     query = match request.filter {
         Some(FilterRequest::Ids(ids)) => query.filter(Filter::ids(ids)),
         Some(FilterRequest::Prefix(prefix)) => {
@@ -132,8 +133,8 @@ fn plan(app: &App, request: SearchRequest) -> Result<Planned, ApiError> {
         vector: request.vector,
         mode,
         query,
-        snippet: request.snippet.map(|snippet| snippet.length),
-        include_text: request.include_text,
+        snippet: request.snippet.map(SnippetRequest::length),
+        include_text,
     })
 }
 
@@ -146,9 +147,9 @@ fn check_limits(app: &App, request: &SearchRequest) -> Result<(), ApiError> {
         }
         _ => Ok(()),
     };
-    within("k", request.k, limits.k)?;
+    within("k", request.k(), limits.k)?;
     within("ef_search", request.ef_search.unwrap_or(1), limits.ef_search)?;
-    within("snippet.length", request.snippet.map_or(1, |snippet| snippet.length), limits.snippet_bytes)?;
+    within("snippet.length", request.snippet.map_or(1, SnippetRequest::length), limits.snippet_bytes)?;
     request.fusion.map_or(Ok(()), FusionRequest::check)?;
     match &request.filter {
         Some(FilterRequest::Ids(ids)) if ids.len() > limits.filter_ids => {

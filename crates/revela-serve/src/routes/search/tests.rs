@@ -24,7 +24,7 @@ fn requests_say_what_they_mean() {
     );
     let full = full.unwrap();
     assert!(matches!(full.fusion, Some(FusionRequest::Rrf { k: 10.0 })));
-    assert_eq!((full.k, full.snippet.unwrap().length, full.include_text), (10, 200, true));
+    assert_eq!((full.k(), full.snippet.unwrap().length(), full.include_text()), (10, 200, true));
     for wrong in ["{\"quary\":\"a\"}", "{\"k\":-1}", "{\"mode\":\"best\"}", "{\"filter\":{\"id\":[]}}", "[]"]
     {
         assert_eq!(parse(wrong).unwrap_err().code, Code::InvalidRequest, "{wrong}");

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{WIDTH, page, task};
 use crate::Context;
-use crate::commands::say;
+use crate::commands::Voice;
 use crate::evaluation::HeldOut;
 
 #[derive(Args)]
@@ -25,12 +25,13 @@ pub(super) struct Compare {
     /// Compare on the queries that both results have, where these differ.
     #[arg(long)]
     intersect: bool,
-    /// Write a page with charts and the queries on which the systems differ most.
+    /// Write a page with charts and the queries on which the systems differ most; - is standard output.
     #[arg(long)]
     html: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Compare, context: &Context) -> Result<()> {
+    let voice = Voice::beside(&args.html, context)?;
     let read = |path: &PathBuf| Ok((name_of(path), EvalResult::read(path)?));
     let results = args.results.iter().map(read).collect::<Result<Vec<_>>>()?;
     let named: Vec<(&str, &EvalResult)> =
@@ -42,7 +43,7 @@ pub(super) fn run(args: &Compare, context: &Context) -> Result<()> {
         let texts = named.first().and_then(|(_, first)| texts(first, context));
         page::of_comparison(&named, &args.metrics, &table, texts.as_ref())?.write(path)?;
     }
-    say(table.to_text(WIDTH))?;
+    voice.say(table.to_text(WIDTH))?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use revela_eval::dataset::UnknownIdPolicy;
 use revela_eval::metrics::{Evaluation, EvaluationOptions, Metric, UnjudgedQueries, evaluate, recall_curve};
 use revela_eval::mteb;
 use revela_eval::statistics::{Interval, Resampling};
-use revela_eval::{Best, Cell, Column, EvalResult, Run, Table};
+use revela_eval::{Best, Cell, Column, EvalResult, Run, SelfMatches, Table};
 use serde_json::Value;
 
 use super::cache::Cache;
@@ -19,7 +19,7 @@ use super::system::{Prefixes, Settings, System};
 use super::task::{self, Target};
 use super::{Measure, WIDTH, page};
 use crate::Context;
-use crate::commands::say;
+use crate::commands::Voice;
 use crate::evaluation::HeldOut;
 
 /// The tag of run files.
@@ -33,9 +33,16 @@ enum Strictness {
 }
 
 pub(super) fn run(args: &Measure, context: &Context) -> Result<()> {
+    let output = &args.output;
+    let files = output.json.iter().chain(&output.run).chain(&output.html).chain(&output.mteb_json);
+    let voice = Voice::beside(files, context)?;
     let strictness = if args.strict { Strictness::Refuse } else { Strictness::Report };
     let target = Target::new(&args.data)?;
     let held_out = open(args, &target, strictness, context)?;
+    if output.run.is_some() {
+        let queries = held_out.split().queries.iter().map(|query| query.id.as_str());
+        Run::check_ids(queries.chain(held_out.documents().iter().map(|document| document.id.as_str())))?;
+    }
     let (began, (run, mut settings)) = (Instant::now(), find(args, &target, &held_out, context)?);
     describe(args, &target, &mut settings);
     let unjudged = match strictness {
@@ -57,17 +64,18 @@ pub(super) fn run(args: &Measure, context: &Context) -> Result<()> {
     let notes: Vec<Value> = misfits.iter().map(|misfit| misfit.text.as_str().into()).collect();
     settings.insert("notes".into(), notes.into());
     let seconds = began.elapsed().as_secs_f64();
-    write_for_others(args, &target, &held_out, &run, &options, seconds)?;
     let intervals: Vec<(Metric, Interval)> =
         evaluation.intervals(&Resampling::default())?.into_iter().collect();
     let result = EvalResult::new(evaluation, settings).with_recall_curve(curve);
-    if let Some(path) = &args.output.json {
+    // What was measured is shown whatever becomes of the files.
+    print(args, &target, &intervals, &misfits, voice)?;
+    if let Some(path) = &output.json {
         result.write(path)?;
     }
-    if let Some(path) = &args.output.html {
+    if let Some(path) = &output.html {
         page::of_result(&system_name(args), &result, &intervals, &held_out, &run)?.write(path)?;
     }
-    print(args, &target, &intervals, &misfits)
+    write_for_others(args, &target, &held_out, &run, &options, seconds)
 }
 
 /// The files that other programs read: a run, and a result of MTEB.
@@ -119,7 +127,7 @@ fn find(args: &Measure, target: &Target, held_out: &HeldOut, context: &Context) 
     let prefixes =
         Prefixes { query: fill(&args.system.query_prefix)?, passage: fill(&args.system.passage_prefix)? };
     let system = System::open(&args.system, prefixes)?;
-    let cache = Cache::open(&args.cache);
+    let cache = Cache::open(&args.cache, &context.progress);
     Ok((system.run(held_out, cache.as_ref(), context)?, system.settings()?))
 }
 
@@ -129,6 +137,11 @@ fn describe(args: &Measure, target: &Target, settings: &mut Settings) {
     settings.insert("data".into(), data.into());
     settings.insert("split".into(), target.selection.split.as_str().into());
     settings.insert("depth".into(), args.system.depth.into());
+    let rule = match target.selection.self_matches {
+        SelfMatches::Keep => "keep",
+        SelfMatches::Drop => "drop",
+    };
+    settings.insert("self_matches".into(), rule.into());
     let task = target.task.as_ref().map(|task| task.name.clone());
     let named = [("subset", &target.selection.subset), ("task", &task), ("part", &target.part)];
     for (name, value) in named {
@@ -166,6 +179,7 @@ fn misfits(target: &Target, held_out: &HeldOut, run: &Run, evaluation: &Evaluati
             "the run ranks {count} documents that the corpus lacks, such as {example:?}"
         )));
     }
+    misfits.extend(self_matches(target, held_out).map(|text| Misfit { text, is_an_error: false }));
     if evaluation.missing > 0 {
         let text = format!("{} judged queries are not answered; they score 0", evaluation.missing);
         misfits.push(Misfit { text, is_an_error: false });
@@ -176,6 +190,29 @@ fn misfits(target: &Target, held_out: &HeldOut, run: &Run, evaluation: &Evaluati
         misfits.push(Misfit { text, is_an_error: false });
     }
     misfits
+}
+
+/// What is done with documents whose id is the query's, where there are such.
+fn self_matches(target: &Target, held_out: &HeldOut) -> Option<String> {
+    let (own, relevant) = held_out.self_matches();
+    if own == 0 {
+        return None;
+    }
+    let queries = format!("{own} queries have a document of their own id");
+    Some(match (target.selection.self_matches, relevant) {
+        (SelfMatches::Keep, _) => {
+            format!("{queries}, which counts as any other (--self-matches drop leaves it out)")
+        }
+        (SelfMatches::Drop, 0) => {
+            format!(
+                "{queries}, which does not count, as in BEIR's evaluation (--self-matches keep counts it)"
+            )
+        }
+        (SelfMatches::Drop, _) => format!(
+            "{queries}, which does not count, as in BEIR's evaluation, although it is judged relevant for {relevant} of \
+             them (--self-matches keep counts it)"
+        ),
+    })
 }
 
 /// What the system is called in tables and charts.
@@ -201,18 +238,19 @@ fn print(
     target: &Target,
     intervals: &[(Metric, Interval)],
     misfits: &[Misfit],
+    voice: Voice<'_>,
 ) -> Result<()> {
     let heads = ["metric", "value [95% interval]"].map(|name| Column::new(name, Best::NotMarked));
     let mut table = Table::new(heads);
     for (metric, interval) in intervals {
         table.push([Cell::text(metric.to_string()), Cell::interval(interval)]);
     }
-    say(table.to_text(WIDTH))?;
+    voice.say(table.to_text(WIDTH))?;
     for misfit in misfits {
-        say(format_args!("note: {}", misfit.text))?;
+        voice.say(format_args!("note: {}", misfit.text))?;
     }
     if args.published {
-        say(beside_published(args, target, intervals)?.to_text(WIDTH))?;
+        voice.say(beside_published(args, target, intervals)?.to_text(WIDTH))?;
     }
     Ok(())
 }

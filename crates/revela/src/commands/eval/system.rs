@@ -122,7 +122,7 @@ impl System {
             Search::Graph => self.over_graph(data, held_out, cache, context)?,
         };
         if let Some(cache) = cache {
-            cache.keep(key, &run)?;
+            cache.keep(key, &run);
         }
         Ok(held_out.counting(run))
     }
@@ -159,12 +159,11 @@ impl System {
             .part("matmul", serde_json::to_string(&self.matmul)?)
             .part("analyser", serde_json::to_string(&self.analyser)?)
             .finish();
-        let Some(cache) = cache else {
+        let Some(path) = cache.and_then(|cache| cache.index_path(key)) else {
             let scratch = Scratch::new(key)?;
             let collection = self.build(scratch.path(), embedder, held_out, context)?;
             return self.over(collection, held_out, context);
         };
-        let path = cache.index_path(key)?;
         let collection = match path.join(COLLECTION_MANIFEST).exists() {
             true => Collection::open(&path)?,
             false => self.build(&path, embedder, held_out, context)?,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use revela_eval::SelfMatches;
 use revela_eval::catalog::{self, Task};
 use revela_eval::dataset::{self, Selection};
 use revela_eval::metrics::Metric;
@@ -34,7 +35,10 @@ impl Target {
         let selection = Selection {
             split: split.unwrap_or_else(|| SPLIT.to_owned()),
             subset: args.subset.clone().or_else(|| task.as_ref().and_then(of_part)),
-            self_matches: task.as_ref().map(|task| task.self_matches).unwrap_or_default(),
+            self_matches: args
+                .self_matches
+                .or(task.as_ref().map(|task| task.self_matches))
+                .unwrap_or(SelfMatches::UNKNOWN_TASK),
         };
         Ok(Self { selection, task, part: args.part.clone() })
     }

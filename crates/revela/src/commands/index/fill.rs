@@ -1,16 +1,14 @@
 //! `revela index build` and `revela index add`.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use revela_base::embed::Embedder;
 use revela_base::seed::Seed;
 use revela_index::bm25::Analyser;
-use revela_index::payload::Payload;
 use revela_index::vectors::{Dtype, RowReader};
 use revela_index::{
     Coding, CollectionBuilder, CollectionWriter, Duplicates, Entry, GraphOptions, InsertOrder, Metric,
@@ -20,11 +18,12 @@ use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
-use revela_text::{ChunkReader, Documents, SourceConfig, SourceKind, TextError};
-use serde::Deserialize;
+use revela_text::{ChunkReader, Documents, SourceKind, TextError};
 
 use super::super::data::parse_analyser;
+use super::super::reading::{Reading, say_left_out};
 use super::super::say;
+use super::payloads::Payloads;
 use super::{parse_named, read_ids};
 use crate::Context;
 
@@ -38,7 +37,7 @@ struct Source {
     /// A chunk file, each chunk one passage.
     #[arg(long)]
     chunks: Option<PathBuf>,
-    /// Vectors alone: .npy, .fvecs, .safetensors or .jsonl.
+    /// Vectors alone: .npy, .fvecs, .safetensors or .jsonl (also .jsonl.gz and .jsonl.zst).
     #[arg(long)]
     vectors: Option<PathBuf>,
 }
@@ -49,7 +48,8 @@ struct Company {
     /// An id per line for --vectors [default: those in the file, or row numbers]
     #[arg(long, requires = "vectors")]
     ids: Option<PathBuf>,
-    /// JSON lines of `_id` and `metadata`, an object of fields for filters; --input's own file, where it has them
+    /// JSON lines of `_id` and `metadata`, an object of fields for filters; --input's own file, where it has
+    /// them. Read with the flags of --input, and by the rule of --duplicates.
     #[arg(long, conflicts_with = "vectors")]
     payloads: Option<PathBuf>,
     /// The folder of the encoder that embeds passages [default: none, and no vectors]
@@ -64,6 +64,8 @@ struct Company {
 pub(crate) struct Build {
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    reading: Reading,
     #[command(flatten)]
     company: Company,
     /// The folder to make. A build that was stopped or killed is started again with the same flags; what
@@ -119,6 +121,8 @@ pub(crate) struct Add {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
     company: Company,
     /// What happens when an id comes again: refuse, or last-wins, which replaces passages.
     #[arg(long, value_parser = parse_named::<Duplicates>, default_value = "refuse")]
@@ -129,11 +133,16 @@ pub(crate) struct Add {
 struct Passages {
     stream: Box<dyn Iterator<Item = Result<Passage, TextError>>>,
     chunker: Option<serde_json::Value>,
+    /// Where they are documents, to ask what was left out.
+    documents: Option<Rc<RefCell<Documents>>>,
 }
 
 impl Source {
     /// The passages; nothing for vectors.
-    fn passages(&self) -> Result<Option<Passages>> {
+    fn passages(&self, reading: &Reading) -> Result<Option<Passages>> {
+        if self.vectors.is_some() && *reading != Reading::default() {
+            bail!("--skip-bad, --max-bytes and --follow-links are for documents, not for --vectors");
+        }
         if let Some(path) = &self.chunks {
             let chunks = ChunkReader::open(path)?;
             let chunker = serde_json::to_value(chunks.header().chunker)?;
@@ -141,15 +150,17 @@ impl Source {
                 let chunk = chunk?;
                 Ok(Passage { id: chunk.id.to_string(), title: chunk.title, text: chunk.text })
             });
-            return Ok(Some(Passages { stream: Box::new(stream), chunker: Some(chunker) }));
+            return Ok(Some(Passages { stream: Box::new(stream), chunker: Some(chunker), documents: None }));
         }
         let Some(path) = &self.input else { return Ok(None) };
-        let documents = Documents::open(SourceConfig::new(path, SourceKind::of_path(path)))?;
-        let stream = documents.map(|document| {
+        let documents =
+            Rc::new(RefCell::new(Documents::open(reading.source(path, SourceKind::of_path(path)))?));
+        let shared = documents.clone();
+        let stream = std::iter::from_fn(move || shared.borrow_mut().next()).map(|document| {
             let document = document?;
             Ok(Passage { id: document.id, title: document.title, text: document.text })
         });
-        Ok(Some(Passages { stream: Box::new(stream), chunker: None }))
+        Ok(Some(Passages { stream: Box::new(stream), chunker: None, documents: Some(documents) }))
     }
 
     fn rows(&self) -> Result<RowReader> {
@@ -165,14 +176,9 @@ impl Company {
         self.ids.as_deref().map(read_ids).transpose()
     }
 
-    /// Passages with the payloads that belong to them.
-    fn with_payloads(&self, passages: Passages) -> Result<impl Iterator<Item = Result<Entry, TextError>>> {
-        let mut payloads = self.payloads.as_deref().map(read_payloads).transpose()?.unwrap_or_default();
-        Ok(passages.stream.map(move |passage| {
-            let passage = passage?;
-            let payload = payloads.remove(&passage.id).unwrap_or_default();
-            Ok(Entry { passage, payload })
-        }))
+    fn payloads(&self, reading: &Reading, duplicates: Duplicates) -> Result<RefCell<Payloads>> {
+        let read = |path: &PathBuf| Payloads::read(path, reading, duplicates);
+        Ok(self.payloads.as_ref().map(read).transpose()?.unwrap_or_default().into())
     }
 
     fn encoder(&self) -> Result<Option<Encoder>> {
@@ -181,25 +187,24 @@ impl Company {
     }
 }
 
-/// Payloads by the id of their passage.
-fn read_payloads(path: &Path) -> Result<HashMap<String, Payload>> {
-    let opened = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut payloads = HashMap::new();
-    for (number, line) in (1..).zip(BufReader::new(opened).lines()) {
-        let place = || format!("{}:{number}: a line needs _id and metadata", path.display());
-        let line: PayloadLine = serde_json::from_str(&line.with_context(place)?).with_context(place)?;
-        payloads.insert(line.id, line.metadata);
-    }
-    Ok(payloads)
+/// Passages with the payloads that belong to them.
+fn entries(
+    passages: impl Iterator<Item = Result<Passage, TextError>>,
+    payloads: &RefCell<Payloads>,
+) -> impl Iterator<Item = Result<Entry, TextError>> {
+    passages.map(move |passage| {
+        let passage = passage?;
+        let payload = payloads.borrow_mut().of(&passage.id);
+        Ok(Entry { passage, payload })
+    })
 }
 
-/// Other fields, such as those of a whole document, are passed over.
-#[derive(Deserialize)]
-struct PayloadLine {
-    #[serde(rename = "_id")]
-    id: String,
-    #[serde(default)]
-    metadata: Payload,
+/// Says what of documents and payloads was left out.
+fn say_unused(documents: Option<&RefCell<Documents>>, payloads: &RefCell<Payloads>, context: &Context) {
+    if let Some(documents) = documents {
+        say_left_out(&documents.borrow(), context);
+    }
+    payloads.borrow().say_unused(context);
 }
 
 impl VectorFlags {
@@ -218,14 +223,17 @@ pub(crate) fn build(args: &Build, context: &Context) -> Result<()> {
         .vectors(args.vectors.options())
         .seed(Seed(args.seed));
     let (progress, interrupt) = (&context.progress, &context.interrupt);
-    let built = match args.source.passages()? {
+    let built = match args.source.passages(&args.reading)? {
         Some(passages) => {
             if let Some(chunker) = passages.chunker.clone() {
                 builder = builder.chunker(chunker);
             }
             let encoder = args.company.encoder()?;
             let embedder = encoder.as_ref().map(|encoder| encoder as &dyn Embedder);
-            builder.build(args.company.with_payloads(passages)?, embedder, progress, interrupt)?
+            let payloads = args.company.payloads(&args.reading, args.duplicates)?;
+            let built = builder.build(entries(passages.stream, &payloads), embedder, progress, interrupt)?;
+            say_unused(passages.documents.as_deref(), &payloads, context);
+            built
         }
         None => {
             let ids = args.company.ids()?;
@@ -239,12 +247,14 @@ pub(crate) fn build(args: &Build, context: &Context) -> Result<()> {
 pub(crate) fn add(args: &Add, context: &Context) -> Result<()> {
     let mut writer = CollectionWriter::open(&args.collection)?;
     let (progress, interrupt) = (&context.progress, &context.interrupt);
-    match args.source.passages()? {
+    match args.source.passages(&args.reading)? {
         Some(passages) => {
             let encoder = args.company.encoder()?;
             let embedder = encoder.as_ref().map(|encoder| encoder as &dyn Embedder);
-            let entries = args.company.with_payloads(passages)?;
+            let payloads = args.company.payloads(&args.reading, args.duplicates)?;
+            let entries = entries(passages.stream, &payloads);
             writer.add(entries, embedder, args.duplicates, progress, interrupt)?;
+            say_unused(passages.documents.as_deref(), &payloads, context);
         }
         None => {
             let (mut rows, ids) = (args.source.rows()?, args.company.ids()?);

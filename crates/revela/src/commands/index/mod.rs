@@ -1,17 +1,19 @@
 //! `revela index`: collections, from their making to their measurement.
 
 mod fill;
+mod payloads;
 mod query;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
+use revela_base::text_lines::TextLines;
 use revela_index::info::Info;
 use revela_index::{Collection, CollectionWriter, export};
 use serde::de::DeserializeOwned;
 
-use super::say;
+use super::{Voice, say};
 use crate::Context;
 
 /// The subcommands.
@@ -82,13 +84,13 @@ pub(crate) struct Describe {
 pub(crate) struct Export {
     /// The collection's folder.
     collection: PathBuf,
-    /// JSON lines of `_id`, `title` and `text` to write.
+    /// JSON lines of `_id`, `title` and `text` to write; - is standard output.
     #[arg(long)]
     passages: Option<PathBuf>,
-    /// Vectors to write: .npy, .fvecs, .safetensors or .jsonl.
+    /// Vectors to write: .npy, .fvecs, .safetensors or .jsonl; - is standard output, which gets JSON lines.
     #[arg(long)]
     vectors: Option<PathBuf>,
-    /// Ids to write, a line each, in the order of the vectors.
+    /// Ids to write, a line each, in the order of the vectors; - is standard output.
     #[arg(long)]
     ids: Option<PathBuf>,
 }
@@ -98,10 +100,13 @@ pub(crate) fn parse_named<T: DeserializeOwned>(text: &str) -> Result<T, String> 
     serde_json::from_value(serde_json::Value::from(text)).map_err(|error| error.to_string())
 }
 
-/// The lines of a file of ids.
+/// The ids of a file, one a line; blank lines are none.
 pub(super) fn read_ids(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text.lines().map(str::to_owned).collect())
+    let (mut lines, mut ids) = (TextLines::open(path)?, Vec::new());
+    while let Some(id) = lines.next_line()? {
+        ids.push(id.to_owned());
+    }
+    Ok(ids)
 }
 
 fn delete(args: &Delete) -> Result<()> {
@@ -164,6 +169,7 @@ fn verify(args: &Folder, context: &Context) -> Result<()> {
 }
 
 fn export_all(args: &Export, context: &Context) -> Result<()> {
+    let voice = Voice::beside(args.passages.iter().chain(&args.vectors).chain(&args.ids), context)?;
     let collection = Collection::open(&args.collection)?;
     let (progress, interrupt) = (&context.progress, &context.interrupt);
     let mut written = Vec::new();
@@ -180,7 +186,7 @@ fn export_all(args: &Export, context: &Context) -> Result<()> {
         bail!("nothing to export: give --passages, --vectors or --ids");
     }
     for (count, what, path) in written {
-        say(format_args!("{count} {what} in {}", path.display()))?;
+        voice.say(format_args!("{count} {what} in {}", path.display()))?;
     }
     Ok(())
 }

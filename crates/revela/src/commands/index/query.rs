@@ -10,7 +10,7 @@ use revela_index::vectors::{Vectors, npy};
 use revela_index::{Collection, Effort, search_rows_where};
 
 use super::super::narrow::Narrow;
-use super::super::say;
+use super::super::{Voice, say};
 use crate::Context;
 
 #[derive(Args)]
@@ -32,7 +32,8 @@ pub(crate) struct Search {
     exact: bool,
     #[command(flatten)]
     narrow: Narrow,
-    /// The .npy file to write: int32 row numbers, a row per query, best first, -1 where there are no more.
+    /// The .npy file to write: int32 row numbers, a row per query, best first, -1 where there are no
+    /// more; - is standard output.
     #[arg(long)]
     out: PathBuf,
 }
@@ -59,17 +60,24 @@ pub(crate) struct Bench {
     json: Option<PathBuf>,
 }
 
-pub(crate) fn search(args: &Search, _context: &Context) -> Result<()> {
+pub(crate) fn search(args: &Search, context: &Context) -> Result<()> {
+    let voice = Voice::beside([&args.out], context)?;
     let collection = Collection::open(&args.collection)?;
     let queries = Vectors::read(&args.vectors)?;
     let effort = if args.exact { Effort::Exact } else { Effort::Ef(args.ef) };
     let found = search_rows_where(&collection, &queries, args.k, effort, &args.narrow.filter()?)?;
     npy::write_integers(&args.out, &found)?;
-    say(format_args!("{} answers of {} rows in {}", found.len(), found.columns(), args.out.display()))?;
+    voice.say(format_args!(
+        "{} answers of {} rows in {}",
+        found.len(),
+        found.columns(),
+        args.out.display()
+    ))?;
     Ok(())
 }
 
 pub(crate) fn bench(args: &Bench, context: &Context) -> Result<()> {
+    Voice::beside(&args.json, context)?;
     let collection = Collection::open(&args.collection)?;
     let queries = Vectors::read(&args.queries)?;
     let truth = npy::read_integers(&args.truth)?;

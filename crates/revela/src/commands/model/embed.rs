@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use revela_base::embed::{Embedder, TextKind};
 use revela_base::file::write_atomic;
@@ -14,10 +14,11 @@ use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
-use revela_text::{Documents, SourceConfig, SourceKind};
+use revela_text::{Documents, SourceKind};
 use serde_json::json;
 
-use super::super::say;
+use super::super::Voice;
+use super::super::reading::{Reading, say_left_out};
 use crate::Context;
 
 /// Which side of retrieval texts stand on.
@@ -38,13 +39,15 @@ pub(crate) struct Embed {
     /// JSON lines with `_id` or `id`, `text` and perhaps `title`; title and text are embedded as one.
     #[arg(long)]
     input: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     /// Which prompt goes before each text.
     #[arg(long, value_enum)]
     kind: Kind,
-    /// The .npy file to write: f32, [texts, dimension].
+    /// The .npy file to write: f32, [texts, dimension]; - is standard output.
     #[arg(long)]
     out: PathBuf,
-    /// Also write how long it took, as JSON.
+    /// Also write how long it took, as JSON; - is standard output.
     #[arg(long)]
     times: Option<PathBuf>,
     /// Where the model runs: cpu or cuda:N.
@@ -62,8 +65,9 @@ pub(crate) struct Embed {
 const BLOCK: usize = 4096;
 
 pub(super) fn run(args: &Embed, context: &Context) -> Result<()> {
+    let voice = Voice::beside([&args.out].into_iter().chain(&args.times), context)?;
     let encoder = Encoder::open(&args.encoder, args.dtype, &args.device.open()?)?.with_matmul(args.matmul);
-    let texts = read(&args.input)?;
+    let texts = read(args, context)?;
     let kind = match args.kind {
         Kind::Query => TextKind::Query,
         Kind::Passage => TextKind::Passage,
@@ -89,17 +93,23 @@ pub(super) fn run(args: &Embed, context: &Context) -> Result<()> {
         });
         write_atomic(path, |out| writeln!(out, "{report:#}"))?;
     }
-    say(format_args!("{} vectors of {} in {}", texts.len(), encoder.dimension(), args.out.display()))?;
+    voice.say(format_args!(
+        "{} vectors of {} in {}",
+        texts.len(),
+        encoder.dimension(),
+        args.out.display()
+    ))?;
     Ok(())
 }
 
-fn read(path: &std::path::Path) -> Result<Vec<String>> {
-    let documents = Documents::open(SourceConfig::new(path, SourceKind::of_path(path)))?;
-    let texts = documents.map(|document| {
+fn read(args: &Embed, context: &Context) -> Result<Vec<String>> {
+    let mut documents = Documents::open(args.reading.source(&args.input, SourceKind::of_path(&args.input)))?;
+    let texts = documents.by_ref().map(|document| {
         let document = document?;
         let passage = Passage { id: document.id, title: document.title, text: document.text };
         Ok(passage.full_text().into_owned())
     });
     let texts: Vec<String> = texts.collect::<Result<_>>()?;
-    (!texts.is_empty()).then_some(texts).with_context(|| format!("{} holds no texts", path.display()))
+    say_left_out(&documents, context);
+    Ok(texts)
 }

@@ -3,14 +3,16 @@
 mod print;
 mod session;
 
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use revela_base::compressed;
+use revela_base::text_lines::{Line, TextLines};
 use revela_index::fusion::Fusion;
-use revela_index::{Collection, Effort, Filter, Mode, Query, Searcher};
+use revela_index::{Collection, Effort, Filter, Hit, Mode, Query, Searcher};
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
@@ -66,7 +68,8 @@ struct Asking {
 /// How to show what was found.
 #[derive(Args)]
 struct Output {
-    /// Print a JSON object per query: its text, and hits with rank, id, score, title, text.
+    /// Print a JSON object per query: its text, and hits with rank, id, score, title, text; of a line that
+    /// cannot be asked its number and the error.
     #[arg(long)]
     json: bool,
     /// Print whole texts instead of the piece that matches.
@@ -116,24 +119,55 @@ pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
     match args.query {
         Some(text) => answer(&searcher, &asking, &text, &mut printer),
         None if std::io::stdin().is_terminal() => session::run(&searcher, asking, &mut printer, context),
-        None => {
-            for line in std::io::stdin().lock().lines() {
-                context.interrupt.check()?;
-                let line = line?;
-                if !line.trim().is_empty() {
-                    answer(&searcher, &asking, line.trim(), &mut printer)?;
-                }
-            }
-            Ok(())
-        }
+        None => answer_lines(&searcher, &asking, &mut printer, context),
     }
 }
 
+/// Answers every line of standard input, which may be packed. A line that cannot be asked is said, and the rest
+/// is answered.
+fn answer_lines(
+    searcher: &Searcher,
+    asking: &Asking,
+    printer: &mut Printer,
+    context: &Context,
+) -> Result<()> {
+    let name = Path::new("standard input");
+    let input = compressed::unpack(name, std::io::BufReader::new(std::io::stdin()))?;
+    let mut lines = TextLines::new(name, input);
+    let mut bad = 0u64;
+    loop {
+        context.interrupt.check()?;
+        let problem = match lines.read()? {
+            None => break,
+            Some(Line::Text(text)) if text.trim().is_empty() => continue,
+            Some(Line::Text(text)) => match find(searcher, asking, text.trim()) {
+                Ok((query, hits)) => {
+                    printer.hits(searcher, &query, &hits)?;
+                    continue;
+                }
+                Err(error) => format!("{error:#}"),
+            },
+            Some(Line::Bad(_, detail)) => detail,
+        };
+        bad += 1;
+        printer.failed(lines.number(), &lines.error(problem).to_string())?;
+    }
+    if bad > 0 {
+        bail!("{bad} lines of standard input could not be asked; the others are answered");
+    }
+    Ok(())
+}
+
 fn answer(searcher: &Searcher, asking: &Asking, text: &str, printer: &mut Printer) -> Result<()> {
-    let query = asking.query(text);
-    let hits = searcher.search(&query)?;
+    let (query, hits) = find(searcher, asking, text)?;
     printer.hits(searcher, &query, &hits)?;
     Ok(())
+}
+
+fn find(searcher: &Searcher, asking: &Asking, text: &str) -> Result<(Query, Vec<Hit>)> {
+    let query = asking.query(text);
+    let hits = searcher.search(&query)?;
+    Ok((query, hits))
 }
 
 /// A searcher with the encoder that is named, or the one beside the collection.

@@ -72,6 +72,16 @@ impl Printer {
         self.out.flush()
     }
 
+    /// A line that could not be asked: an object in its place for programs; said to people beside the answers.
+    pub(super) fn failed(&mut self, line: u64, error: &str) -> io::Result<()> {
+        match self.form {
+            Form::Json => writeln!(self.out, "{}", json!({"line": line, "error": error}))?,
+            Form::Snippets | Form::Full => {}
+        }
+        self.out.flush()?;
+        writeln!(io::stderr(), "{}", plain(error))
+    }
+
     fn hit(&mut self, searcher: &Searcher, query: &Query, hit: &Hit) -> io::Result<()> {
         let (rank, score) = (format!("{:>3}", hit.rank), format!("{:.4}", hit.score));
         write!(self.out, "{RANK}{rank}  {score}{RANK:#}  {ID}{}{ID:#}", hit.id)?;

@@ -57,17 +57,17 @@ pub(super) fn run(
     let passages = searcher.collection().len();
     printer.remark(&format!("{passages} passages; {HELP}"))?;
     let mut found: Vec<Hit> = Vec::new();
-    let mut line = String::new();
+    let mut line = Vec::new();
     loop {
         context.interrupt.check()?;
         write!(std::io::stdout(), "> ")?;
         std::io::stdout().flush()?;
         line.clear();
-        if std::io::stdin().lock().read_line(&mut line)? == 0 {
+        if std::io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
             writeln!(std::io::stdout())?;
             return Ok(());
         }
-        match parse(&line) {
+        match parse(&String::from_utf8_lossy(&line)) {
             Line::Nothing => {}
             Line::Query(text) => found = answer(searcher, &asking, text, printer)?,
             Line::Mode(mode) => asking.options.mode = mode,

@@ -1,4 +1,4 @@
-//! Files read as they are, or through gzip or Zstandard, by their name.
+//! Files read as they are, or unpacked from gzip or Zstandard.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,18 +8,93 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use crate::file::FileError;
+
 const BLOCK: usize = 1 << 16;
 
-/// Opens a file for reading, unpacked when its name ends in `.gz` or `.zst`.
-pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
-    let file = BufReader::with_capacity(BLOCK, File::open(path)?);
-    let extension = path.extension().unwrap_or_default();
-    Ok(if extension.eq_ignore_ascii_case("gz") {
-        Box::new(BufReader::with_capacity(BLOCK, MultiGzDecoder::new(file)))
-    } else if extension.eq_ignore_ascii_case("zst") {
-        Box::new(BufReader::with_capacity(BLOCK, Zstandard::new(file)))
-    } else {
-        Box::new(file)
+/// Endings of names whose files are unpacked.
+pub const ENDINGS: [&str; 2] = [".gz", ".zst"];
+
+/// How bytes are packed.
+enum Packing {
+    Gzip,
+    Zstandard,
+    /// In a way that is not read here, by its name.
+    Other(&'static str),
+}
+
+/// The first bytes of packed files. None of them begins a text.
+const BEGINNINGS: [(&[u8], Packing); 9] = [
+    (b"\x1F\x8B", Packing::Gzip),
+    (b"\x28\xB5\x2F\xFD", Packing::Zstandard),
+    (b"\xFD7zXZ\0", Packing::Other("xz")),
+    (b"BZh91AY&SY", Packing::Other("bzip2")),
+    (b"PK\x03\x04", Packing::Other("zip")),
+    (b"7z\xBC\xAF\x27\x1C", Packing::Other("7-Zip")),
+    (b"\x04\x22\x4D\x18", Packing::Other("LZ4")),
+    (b"\xFF\x06\0\0sNaPpY", Packing::Other("Snappy")),
+    (b"PAR1", Packing::Other("Parquet")),
+];
+
+impl Packing {
+    /// By the file's name, or else by its first bytes; nothing for plain files.
+    fn of(path: &Path, first: &[u8]) -> Option<&'static Self> {
+        let extension = path.extension().unwrap_or_default();
+        if extension.eq_ignore_ascii_case("gz") {
+            return Some(&Self::Gzip);
+        }
+        if extension.eq_ignore_ascii_case("zst") {
+            return Some(&Self::Zstandard);
+        }
+        BEGINNINGS.iter().find(|(beginning, _)| first.starts_with(beginning)).map(|(_, packing)| packing)
+    }
+}
+
+/// Opens a file of text for reading. It is unpacked when its name ends in `.gz` or `.zst`, or its bytes begin so.
+///
+/// # Errors
+/// [`FileError`] when it cannot be opened, or is packed in a way that is not read here, which it names.
+pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, FileError> {
+    let file = File::open(path).map_err(FileError::io("open", path))?;
+    unpack(path, BufReader::with_capacity(BLOCK, file))
+}
+
+/// Refuses a packed file where one is read at places that are not known before.
+///
+/// # Errors
+/// [`FileError`] that says so, or when the file cannot be read.
+pub fn refuse(path: &Path) -> Result<(), FileError> {
+    let file = File::open(path).map_err(FileError::io("open", path))?;
+    let mut input = BufReader::with_capacity(64, file);
+    let first = input.fill_buf().map_err(FileError::io("read", path))?;
+    match Packing::of(path, first) {
+        None => Ok(()),
+        Some(_) => {
+            let detail = "it is packed, but is read here and there; unpack it first".to_owned();
+            Err(FileError::Format { path: path.to_owned(), expected: "plain".to_owned(), detail })
+        }
+    }
+}
+
+/// As [`open`], for what is open already.
+///
+/// # Errors
+/// As [`open`].
+pub fn unpack(
+    path: &Path,
+    mut input: impl BufRead + Send + 'static,
+) -> Result<Box<dyn BufRead + Send>, FileError> {
+    let first = input.fill_buf().map_err(FileError::io("read", path))?;
+    Ok(match Packing::of(path, first) {
+        None => Box::new(input),
+        Some(Packing::Gzip) => Box::new(BufReader::with_capacity(BLOCK, MultiGzDecoder::new(input))),
+        Some(Packing::Zstandard) => Box::new(BufReader::with_capacity(BLOCK, Zstandard::new(input))),
+        Some(Packing::Other(name)) => {
+            let detail =
+                format!("it is packed with {name}; unpack it first (.gz and .zst are read as they are)");
+            let detail = if *name == "Parquet" { "it is a Parquet file".to_owned() } else { detail };
+            return Err(FileError::Format { path: path.to_owned(), expected: "text".to_owned(), detail });
+        }
     })
 }
 
@@ -103,12 +178,12 @@ mod tests {
 
     use super::*;
 
-    fn read(name: &str, bytes: &[u8]) -> io::Result<String> {
+    fn read(name: &str, bytes: &[u8]) -> Result<String, FileError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let mut text = String::new();
-        open(&path)?.read_to_string(&mut text)?;
+        open(&path)?.read_to_string(&mut text).map_err(FileError::io("read", &path))?;
         Ok(text)
     }
 
@@ -133,6 +208,22 @@ mod tests {
         let skippable = [&[0x50, 0x2A, 0x4D, 0x18, 3, 0, 0, 0][..], b"xyz"].concat();
         assert_eq!(read("a.ZST", &[skippable, zst("two")].concat()).unwrap(), "two");
         assert_eq!(read("empty.zst", b"").unwrap(), "");
+    }
+
+    #[test]
+    fn bytes_tell_what_a_name_does_not() {
+        assert_eq!(read("a.jsonl", &gz("one")).unwrap(), "one");
+        assert_eq!(read("a", &zst("one")).unwrap(), "one");
+        assert_eq!(read("a", b"BZh and so on").unwrap(), "BZh and so on");
+        for (bytes, name) in [
+            (&b"\xFD7zXZ\0\0\x04"[..], "xz"),
+            (b"BZh91AY&SY\0", "bzip2"),
+            (b"PK\x03\x04\x14", "zip"),
+            (b"PAR1\x15", "Parquet"),
+        ] {
+            let error = read("a.jsonl", bytes).unwrap_err().to_string();
+            assert!(error.contains("a.jsonl") && error.contains(name), "{error}");
+        }
     }
 
     #[test]
