@@ -87,7 +87,7 @@ impl Asked {
 /// What stands before such a text where people write it.
 fn lead(kind: ReaderKind) -> &'static str {
     match kind {
-        ReaderKind::DocComment | ReaderKind::Name => "/// ",
+        ReaderKind::DocComment | ReaderKind::ItemComment | ReaderKind::Name => "/// ",
         ReaderKind::Heading | ReaderKind::Title => "# ",
         ReaderKind::FirstSentence => "\n",
     }

@@ -1,6 +1,6 @@
 //! Which programming language texts without file names are in.
 
-use super::functions_of_piece;
+use super::definitions_of_piece;
 use crate::language::{Format, Language};
 
 /// The languages that are told apart; C++'s grammar reads C, TypeScript's JavaScript.
@@ -36,7 +36,7 @@ pub fn detect_format(texts: &[&str]) -> Format {
 
 /// The share of a text that functions cover.
 fn covered(language: Language, text: &str) -> f64 {
-    let bytes: usize = functions_of_piece(language, text).iter().map(|f| f.range.len()).sum();
+    let bytes: usize = definitions_of_piece(language, text).functions.iter().map(|f| f.range.len()).sum();
     (bytes as f64 / text.len().max(1) as f64).min(1.0)
 }
 

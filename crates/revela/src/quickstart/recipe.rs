@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use revela_model::pooling::Pooling;
 use revela_model::tokenizer::Cut;
-use revela_train::choices::{ObjectiveKind, RetrieverStart};
+use revela_train::choices::{ObjectiveKind, PositivesKind, RetrieverStart};
 use revela_train::objective::contrastive::Overlap;
 use revela_train::settings::{Settings, SettingsFile, StageSettings};
 
@@ -112,6 +112,7 @@ pub(super) fn settings(args: &Quickstart) -> Result<SettingsFile> {
         retriever_start: Some(if from_nothing { RetrieverStart::Lm } else { RetrieverStart::Keep }),
         minutes: Some(CONTRASTIVE_SHARE * minutes),
         batch_groups: Some(8),
+        positives: Some(PositivesKind::ReaderOrCrops),
         crop_overlap: Some(Overlap::None),
         crop_least: Some(0.1),
         crop_most: Some(0.9),
