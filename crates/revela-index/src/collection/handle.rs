@@ -10,6 +10,7 @@ use super::manifest::{Settings, ShardEntry};
 use crate::bm25::TextIndex;
 use crate::error::Error;
 use crate::info::{ShardInfo, ShardKind};
+use crate::recall::RecallCurve;
 use crate::rowset::RowSet;
 use crate::shard::Shard;
 
@@ -48,6 +49,11 @@ impl ShardHandle {
         &self.shard
     }
 
+    /// What was measured of its graph.
+    pub(crate) fn curve(&self) -> Option<&RecallCurve> {
+        self.entry.recall.as_ref()
+    }
+
     pub(crate) fn rows(&self) -> u32 {
         self.entry.rows
     }
@@ -68,6 +74,7 @@ impl ShardHandle {
             deleted: self.rows() - self.live_rows(),
             bytes: self.shard.file_length(),
             kind,
+            recall: self.entry.recall.clone(),
         }
     }
 

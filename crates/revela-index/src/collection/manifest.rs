@@ -18,6 +18,7 @@ use crate::bm25::Analyser;
 use crate::error::Error;
 use crate::metric::Metric;
 use crate::options::VectorOptions;
+use crate::recall::RecallCurve;
 use crate::vectors::Dtype;
 
 pub(super) const FORMAT: &str = "revela.collection";
@@ -104,6 +105,9 @@ pub(super) struct ShardEntry {
     /// Files of the text index, by name in its folder; nothing without texts.
     pub(super) texts: Option<BTreeMap<String, FileEntry>>,
     pub(super) deleted: Option<Deleted>,
+    /// What its graph finds; nothing where there is none or nobody has measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recall: Option<RecallCurve>,
 }
 
 /// The rows of a shard that no longer count.
