@@ -39,6 +39,17 @@ pub enum Effort {
     Exact,
 }
 
+impl Effort {
+    /// What follows from the three ways to ask for it; the first that is given counts.
+    pub fn chosen(exact: bool, recall: Option<Recall>, ef: usize) -> Self {
+        match (exact, recall) {
+            (true, _) => Self::Exact,
+            (false, Some(recall)) => Self::Recall(recall),
+            (false, None) => Self::Ef(ef),
+        }
+    }
+}
+
 impl Default for Effort {
     fn default() -> Self {
         Self::Ef(64)

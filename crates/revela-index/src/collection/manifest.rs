@@ -199,3 +199,22 @@ impl Manifest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hnsw::GraphOptions;
+
+    /// Manifests that were written before graphs were measured are read.
+    #[test]
+    fn what_older_manifests_lack_is_nothing() {
+        let checksum = Checksum::of(b"x");
+        let entry =
+            format!(r#"{{"name":"000000","rows":3,"identity":"{checksum}","texts":null,"deleted":null}}"#);
+        let entry: ShardEntry = serde_json::from_str(&entry).unwrap();
+        assert_eq!(entry.recall, None);
+        assert!(!serde_json::to_string(&entry).unwrap().contains("recall"));
+        let graph = r#"{"m":16,"ef-construction":100,"order":"parallel"}"#;
+        assert_eq!(serde_json::from_str::<GraphOptions>(graph).unwrap(), GraphOptions::default());
+    }
+}

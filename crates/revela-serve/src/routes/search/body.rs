@@ -1,9 +1,9 @@
 //! What searches look like on the wire.
 
-use revela_index::Mode;
 use revela_index::bm25::Snippet;
 use revela_index::fusion::{Fusion, Normalisation};
 use revela_index::payload::{Payload, Predicate};
+use revela_index::{Mode, Recall};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
@@ -21,6 +21,9 @@ pub(crate) struct SearchRequest {
     pub(super) mode: ModeName,
     pub(super) fusion: Option<FusionRequest>,
     pub(super) ef_search: Option<usize>,
+    /// Instead of it: the share of the nearest that is to be found.
+    #[serde(default)]
+    pub(super) recall: Option<Recall>,
     #[serde(default)]
     pub(super) exact: bool,
     pub(super) filter: Option<FilterRequest>,
