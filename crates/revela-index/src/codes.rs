@@ -16,7 +16,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::distance::{CODE_BIAS, CODE_BLOCK, kernels, prefetch, widely};
 use crate::hnsw::Scorer;
-use crate::row_order::RowOrder;
+use crate::row_order::{RowOrder, picked};
 use crate::signs::{Sieve, SignsView};
 use crate::vectors::{Rows, dot, extremes};
 
@@ -135,7 +135,12 @@ impl Codes {
 
     /// The same rows in another order.
     pub(crate) fn arranged(&self, order: &RowOrder) -> Self {
-        let (data, scales) = (order.apply(&self.data, self.stride), order.apply(&self.scales, 1));
+        self.picked(order.places())
+    }
+
+    /// Some of the rows, in the order in which they are named.
+    pub(crate) fn picked(&self, rows: &[u32]) -> Self {
+        let (data, scales) = (picked(&self.data, self.stride, rows), picked(&self.scales, 1, rows));
         Self { data, scales, ..*self }
     }
 

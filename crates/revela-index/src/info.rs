@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::collection::{BuildParameters, Collection, TextSpace, VectorSpace};
+use crate::recall::RecallCurve;
 
 /// What a collection is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,6 +45,16 @@ pub struct ShardInfo {
     pub bytes: u64,
     /// How its vectors are searched.
     pub kind: ShardKind,
+    /// What its graph finds, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<RecallCurve>,
+}
+
+impl ShardInfo {
+    /// Whether rows were deleted since the graph was measured.
+    pub fn recall_is_stale(&self) -> bool {
+        self.recall.as_ref().is_some_and(|curve| curve.rows != self.rows - self.deleted)
+    }
 }
 
 /// How a shard's vectors are searched.

@@ -2,8 +2,9 @@
 
 use crate::codes::{Coded, CodedQuery, CodesView};
 use crate::collection::{Collection, ShardHandle};
+use crate::copies::CopiesView;
 use crate::exact::{self, ExactScratch};
-use crate::heads::HeadQuery;
+use crate::heads::{HeadQuery, Heads};
 use crate::hnsw::{Company, GraphView, Scorer, Walk};
 use crate::nearest::{Effort, NearestQuery, Place, Ranked};
 use crate::row_order::RowOrderView;
@@ -14,7 +15,7 @@ use crate::topk::{Scored, TopK};
 use crate::vectors::StoredRows;
 
 /// A filter that lets fewer than one row in this many through is answered by comparing just those.
-const FEW: u32 = 16;
+pub(crate) const FEW: u32 = 16;
 
 /// A filtered walk may compare one row in this many before a scan takes over; comparing rows that lie
 /// anywhere takes a few times as long as comparing them in order.
@@ -93,7 +94,7 @@ impl<'a> Lane<'a> {
                 }
             }
             Stage::Settle(walked) => {
-                walked.settle(query, self.scratch);
+                walked.settle((query.vector, query.k), self.scratch, &|_| true);
                 self.leave();
             }
         }
@@ -124,7 +125,7 @@ impl<'a> Lane<'a> {
         if let Some(rows) = handle.shard().rows() {
             let allowed = query.filter.and_then(|filter| filter.get(self.shard as usize));
             if let Some(walked) = search_shard(handle, rows, query, allowed, self.scratch) {
-                walked.begin(query, self.scratch, self.company);
+                walked.begin(self.scratch, self.company);
                 self.stage = Stage::Walk(walked);
                 return true;
             }
@@ -158,34 +159,88 @@ fn search_shard<'a>(
         Some(allowed) => allowed.contains(row),
         None => handle.is_live(row),
     };
-    if let Some(walked) = Walked::of(shard, rows, query) {
+    if let Some(walked) = Walked::of(handle, query) {
         if allowed.is_none() && handle.live_rows() == handle.rows() {
             return Some(walked);
         }
-        if walked.search_filtered(query, scratch, &|node| keep(order.row(node))) {
+        let budget = handle.rows() as usize / WALK_SHARE;
+        let asked = (query.vector, query.k);
+        if walked.search_filtered(asked, scratch, budget, &|place| keep(order.row(place))) {
             return None;
         }
         scratch.in_shard.reset(query.k);
     }
-    match shard.codes() {
-        Some(codes) => {
-            let query = (query.vector, &scratch.coded);
-            exact::scan(rows, (codes, order), query, &keep, &mut scratch.exact, &mut scratch.in_shard);
-        }
-        None => {
-            let live = (0..handle.rows()).filter(|&row| keep(row));
-            exact::compare(rows, query.vector, live, &mut scratch.exact, &mut scratch.in_shard);
-        }
-    }
+    exactly(rows, (shard.codes(), order), query.vector, &keep, scratch);
     None
 }
 
-/// The parts of a shard that a walk reads.
+/// Exact search among the rows for which `keep` is true, whatever there is to search by; the scores of the `k` best, best first.
+pub(crate) fn exact_scores(
+    parts: Parts<'_>,
+    (query, k): (&[f32], usize),
+    keep: &dyn Fn(u32) -> bool,
+    scratch: &mut Scratch,
+) -> Vec<f32> {
+    scratch.coded.fill(query);
+    scratch.in_shard.reset(k);
+    exactly(parts.rows, (parts.codes, parts.order), query, keep, scratch);
+    let mut scores = Vec::with_capacity(k);
+    scratch.in_shard.drain(|hit| scores.push(hit.score));
+    scores.sort_unstable_by(|a, b| b.total_cmp(a));
+    scores
+}
+
+/// Leaves the nearest rows for which `keep` is true in `scratch.in_shard`.
+fn exactly(
+    rows: StoredRows<'_>,
+    (codes, order): (Option<CodesView<'_>>, RowOrderView<'_>),
+    query: &[f32],
+    keep: &dyn Fn(u32) -> bool,
+    scratch: &mut Scratch,
+) {
+    match codes {
+        Some(codes) => {
+            let query = (query, &scratch.coded);
+            exact::scan(rows, (codes, order), query, keep, &mut scratch.exact, &mut scratch.in_shard);
+        }
+        None => {
+            let kept = (0..rows.len() as u32).filter(|&row| keep(row));
+            exact::compare(rows, query, kept, &mut scratch.exact, &mut scratch.in_shard);
+        }
+    }
+}
+
+/// The parts of a shard that walks read.
 #[derive(Clone, Copy)]
-struct Walked<'a> {
-    graph: GraphView<'a>,
-    rows: StoredRows<'a>,
-    order: RowOrderView<'a>,
+pub(crate) struct Parts<'a> {
+    pub(crate) graph: GraphView<'a>,
+    pub(crate) rows: StoredRows<'a>,
+    pub(crate) order: RowOrderView<'a>,
+    pub(crate) copies: CopiesView<'a>,
+    pub(crate) codes: Option<CodesView<'a>>,
+    pub(crate) heads: Option<Heads<'a>>,
+}
+
+impl<'a> Parts<'a> {
+    /// Those of a shard that has a graph.
+    pub(crate) fn of(shard: &'a Shard) -> Option<Self> {
+        Some(Self {
+            graph: shard.graph()?,
+            rows: shard.rows()?,
+            order: shard.order(),
+            copies: shard.copies(),
+            codes: shard.codes(),
+            heads: shard.heads(),
+        })
+    }
+}
+
+/// One query's walk through a shard.
+#[derive(Clone, Copy)]
+pub(crate) struct Walked<'a> {
+    parts: Parts<'a>,
+    /// Candidates that it keeps.
+    ef: usize,
     by: By<'a>,
 }
 
@@ -207,8 +262,8 @@ macro_rules! with_scorer {
             }
             By::Rows(query, head) => {
                 let $scorer = &mut Full {
-                    rows: &$walked.rows,
-                    order: $walked.order,
+                    rows: &$walked.parts.rows,
+                    order: $walked.parts.order,
                     query,
                     head: head.as_ref(),
                     given,
@@ -220,42 +275,80 @@ macro_rules! with_scorer {
 }
 
 impl<'a> Walked<'a> {
-    /// The parts of a shard; nothing where it has no graph or is better scanned.
-    fn of(shard: &'a Shard, rows: StoredRows<'a>, query: NearestQuery<'a>) -> Option<Self> {
-        let (Effort::Ef(ef), Some(graph)) = (query.effort, shard.graph()) else { return None };
+    /// A walk through a shard; nothing where it has no graph or is better scanned.
+    fn of(handle: &'a ShardHandle, query: NearestQuery<'a>) -> Option<Self> {
+        let ef = match query.effort {
+            Effort::Ef(ef) => ef,
+            Effort::Recall(wanted) => handle.curve()?.ef(query.k, wanted)?,
+            Effort::Exact => return None,
+        };
+        let parts = Parts::of(handle.shard())?;
+        let ef = ef.max(query.k);
         // A walk that keeps a good part of the rows takes longer than a scan.
-        if ef.max(query.k) >= (graph.count / FEW) as usize {
+        if ef >= (parts.graph.count / FEW) as usize {
             return None;
         }
-        let by = match shard.codes() {
-            Some(codes) => By::Codes(codes),
-            None => By::Rows(query.vector, shard.heads().and_then(|heads| heads.query(query.vector))),
-        };
-        Some(Self { graph, rows, order: shard.order(), by })
+        Some(Self::through(parts, query.vector, ef))
     }
 
-    fn begin(&self, query: NearestQuery<'_>, scratch: &mut Scratch, company: Company) {
-        with_scorer!(self, scratch, |walk, scorer| walk.begin(self.graph, scorer, ef_of(query), company));
+    pub(crate) fn through(parts: Parts<'a>, query: &'a [f32], ef: usize) -> Self {
+        let by = match parts.codes {
+            Some(codes) => By::Codes(codes),
+            None => By::Rows(query, parts.heads.and_then(|heads| heads.query(query))),
+        };
+        Self { parts, ef, by }
+    }
+
+    fn begin(&self, scratch: &mut Scratch, company: Company) {
+        with_scorer!(self, scratch, |walk, scorer| walk.begin(self.parts.graph, scorer, self.ef, company));
     }
 
     #[inline]
     fn step(&self, scratch: &mut Scratch) -> bool {
-        with_scorer!(self, scratch, |walk, scorer| walk.step(self.graph, scorer))
+        with_scorer!(self, scratch, |walk, scorer| walk.step(self.parts.graph, scorer))
     }
 
-    /// Searches among the rows for which `keep` is true. Whether the graph could answer.
+    /// The scores of the `k` best rows that the walk finds at places for which `keep` is true, best first; nothing is left
+    /// out where there is no such condition. A node that is absent is as if it were not in the graph.
+    pub(crate) fn scores(
+        &self,
+        (query, k): (&[f32], usize),
+        absent: Option<u32>,
+        keep: Option<&dyn Fn(u32) -> bool>,
+        scratch: &mut Scratch,
+    ) -> Vec<f32> {
+        scratch.coded.fill(query);
+        scratch.in_shard.reset(k);
+        absent.into_iter().for_each(|node| scratch.walk.leave_out(node));
+        match keep {
+            None => {
+                with_scorer!(self, scratch, |walk, scorer| walk.search(self.parts.graph, scorer, self.ef));
+                self.settle((query, k), scratch, &|_| true);
+            }
+            Some(keep) => {
+                self.search_filtered((query, k), scratch, usize::MAX, keep);
+            }
+        }
+        let mut scores = Vec::with_capacity(k);
+        scratch.in_shard.drain(|hit| scores.push(hit.score));
+        scores
+    }
+
+    /// Searches among the places for which `keep` is true. Whether the graph could answer.
     fn search_filtered(
         &self,
-        query: NearestQuery<'_>,
+        query: (&[f32], usize),
         scratch: &mut Scratch,
+        budget: usize,
         keep: &dyn Fn(u32) -> bool,
     ) -> bool {
-        let budget = self.graph.count as usize / WALK_SHARE;
+        let Parts { graph, copies, .. } = self.parts;
+        let kept = |node| copies.kind(node).any(keep);
         let found = with_scorer!(self, scratch, |walk, scorer| {
-            walk.search_filtered(self.graph, scorer, ef_of(query), budget, keep)
+            walk.search_filtered(graph, scorer, self.ef, budget, &kept)
         });
         if found {
-            self.settle(query, scratch);
+            self.settle(query, scratch, keep);
         }
         found
     }
@@ -263,33 +356,31 @@ impl<'a> Walked<'a> {
     /// Fetches what is compared in full.
     fn fetch_found(&self, walk: &Walk, k: usize) {
         if let By::Codes(_) = self.by {
-            walk.found().take(k).for_each(|(node, _)| self.rows.fetch(self.order.row(node)));
+            let Parts { rows, order, .. } = self.parts;
+            walk.found().take(k).for_each(|(node, _)| rows.fetch(order.row(node)));
         }
     }
 
-    /// Leaves the best of what a walk has found in `scratch.in_shard`.
-    fn settle(&self, query: NearestQuery<'_>, scratch: &mut Scratch) {
+    /// Leaves the best of what a walk has found in `scratch.in_shard`: rows at places for which `keep` is true.
+    fn settle(&self, (query, k): (&[f32], usize), scratch: &mut Scratch, keep: &dyn Fn(u32) -> bool) {
         let Scratch { coded, walk, exact, in_shard, .. } = scratch;
-        let (order, coded) = (self.order, &*coded);
+        let (Parts { rows, order, copies, .. }, coded) = (self.parts, &*coded);
+        // No more of a kind are wanted than of all.
+        let unfolded = |(node, score): (u32, f32)| {
+            copies.kind(node).filter(|&place| keep(place)).take(k).map(move |place| (place, score))
+        };
+        let found = || walk.found().flat_map(unfolded);
         let By::Codes(codes) = self.by else {
             // A damaged order may lead to rows that do not exist.
-            let found = walk.found().filter(|&(_, score)| score > f32::NEG_INFINITY);
-            return found.take(query.k).for_each(|(node, score)| in_shard.push(score, order.row(node)));
+            let found = found().filter(|&(_, score)| score > f32::NEG_INFINITY);
+            return found.take(k).for_each(|(place, score)| in_shard.push(score, order.row(place)));
         };
         // Those that the codes cannot tell from the k best are compared in full.
-        let last = walk.found().nth(query.k.saturating_sub(1));
-        let least = last.map_or(f32::NEG_INFINITY, |(node, score)| score - codes.doubt(coded, node));
-        let most = |(node, score)| Scored { score: score + codes.doubt(coded, node), id: order.row(node) };
-        let candidates = walk.found().map(most).filter(|candidate| candidate.score >= least);
-        exact::decide(self.rows, query.vector, candidates, exact, in_shard);
-    }
-}
-
-/// Candidates that a walk keeps.
-fn ef_of(query: NearestQuery<'_>) -> usize {
-    match query.effort {
-        Effort::Ef(ef) => ef.max(query.k),
-        Effort::Exact => query.k,
+        let last = found().nth(k.saturating_sub(1));
+        let least = last.map_or(f32::NEG_INFINITY, |(place, score)| score - codes.doubt(coded, place));
+        let most = |(place, score)| Scored { score: score + codes.doubt(coded, place), id: order.row(place) };
+        let candidates = found().map(most).filter(|candidate| candidate.score >= least);
+        exact::decide(rows, query, candidates, exact, in_shard);
     }
 }
 

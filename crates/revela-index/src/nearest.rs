@@ -9,6 +9,7 @@ use crate::collection::Collection;
 use crate::error::Error;
 use crate::hnsw::Company;
 use crate::lane::{Lane, Scratch};
+use crate::recall::Recall;
 use crate::rowset::RowSet;
 use crate::topk::Scored;
 use crate::turns::{LANES, in_turns};
@@ -30,8 +31,23 @@ pub enum Effort {
     /// Walks through graphs keep this many candidates (ef of the HNSW paper; never fewer than are asked
     /// for): more find more and take longer. Flat shards are always searched exactly.
     Ef(usize),
+    /// As hard as each shard must be searched, by what was measured when it was built or since (see
+    /// [`RecallCurve`](crate::recall::RecallCurve)), to find this share of the nearest. A shard that was not measured, or never found
+    /// that much, is searched exactly.
+    Recall(Recall),
     /// Exactly the nearest, whatever it takes.
     Exact,
+}
+
+impl Effort {
+    /// What follows from the three ways to ask for it; the first that is given counts.
+    pub fn chosen(exact: bool, recall: Option<Recall>, ef: usize) -> Self {
+        match (exact, recall) {
+            (true, _) => Self::Exact,
+            (false, Some(recall)) => Self::Recall(recall),
+            (false, None) => Self::Ef(ef),
+        }
+    }
 }
 
 impl Default for Effort {

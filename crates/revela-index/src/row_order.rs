@@ -6,6 +6,8 @@
 //! left side by side is near. Codes, signs and graphs count in this order: their nodes are *places*. Full
 //! vectors, ids, payloads and texts keep the order in which the rows came.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 use revela_base::interrupt::{Interrupt, Interrupted};
 use revela_base::progress::{Progress, Task};
@@ -59,11 +61,36 @@ impl RowOrder {
         places
     }
 
+    /// Some places, which are named by their numbers among themselves, in the order of their rows.
+    pub(crate) fn ranks(&self, places: &[u32]) -> Vec<u32> {
+        let mut ranks: Vec<u32> = (0..places.len() as u32).collect();
+        ranks.sort_unstable_by_key(|&rank| self.0[places[rank as usize] as usize]);
+        ranks
+    }
+
     /// Pieces of `stride` items, one per row, put in this order.
     pub(crate) fn apply<T: Copy>(&self, items: &[T], stride: usize) -> Vec<T> {
-        let piece = |&row: &u32| &items[row as usize * stride..(row as usize + 1) * stride];
-        self.0.iter().flat_map(piece).copied().collect()
+        picked(items, stride, &self.0)
     }
+
+    /// The same order, but that rows follow the row that is named for each, in the order of rows. Those that
+    /// name themselves stay.
+    pub(crate) fn with_followers(&self, leaders: &[u32]) -> Self {
+        let mut followers = HashMap::<u32, Vec<u32>>::new();
+        for (row, &leader) in (0u32..).zip(leaders).filter(|&(row, &leader)| row != leader) {
+            followers.entry(leader).or_default().push(row);
+        }
+        let leading = self.0.iter().filter(|&&row| leaders[row as usize] == row);
+        let with_its =
+            |&row: &u32| std::iter::once(row).chain(followers.get(&row).into_iter().flatten().copied());
+        Self(leading.flat_map(with_its).collect())
+    }
+}
+
+/// Pieces of `stride` items each, in the order in which they are named.
+pub(crate) fn picked<T: Copy>(items: &[T], stride: usize, pieces: &[u32]) -> Vec<T> {
+    let piece = |&at: &u32| &items[at as usize * stride..(at as usize + 1) * stride];
+    pieces.iter().flat_map(piece).copied().collect()
 }
 
 impl<'a> RowOrderView<'a> {

@@ -90,7 +90,6 @@ impl Signs {
         Self { data: order.apply(&self.data, stride), ..self }
     }
 
-    #[cfg(test)]
     pub(crate) fn view(&self) -> SignsView<'_> {
         SignsView::new(&self.data, &self.frame)
     }

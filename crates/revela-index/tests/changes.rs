@@ -32,7 +32,8 @@ fn given(ids: &[u32], version: u32) -> Vec<Result<Passage, std::io::Error>> {
 }
 
 fn small_graphs() -> VectorOptions {
-    let graph = GraphOptions { m: 8, ef_construction: 40, order: InsertOrder::Serial };
+    let graph =
+        GraphOptions { m: 8, ef_construction: 40, order: InsertOrder::Serial, ..GraphOptions::default() };
     VectorOptions { structure: Structure::Graph, graph, ..VectorOptions::default() }
 }
 

@@ -31,7 +31,8 @@ fn passages(from: u32, to: u32) -> Vec<Result<Passage, std::io::Error>> {
 }
 
 fn build(path: &Path) {
-    let graph = GraphOptions { m: 4, ef_construction: 10, order: InsertOrder::Parallel };
+    let graph =
+        GraphOptions { m: 4, ef_construction: 10, order: InsertOrder::Parallel, ..GraphOptions::default() };
     let options = VectorOptions { structure: Structure::Graph, graph, ..VectorOptions::default() };
     let builder = CollectionBuilder::new(path).shard_rows(150).vectors(options);
     builder.build(passages(0, 400), Some(&HashEmbedder::new(DIM)), &Silent, &Interrupt::new()).unwrap();

@@ -25,7 +25,8 @@ fn entry(number: usize) -> Result<Entry, std::io::Error> {
 }
 
 fn build(path: &Path, count: usize) -> Collection {
-    let graph = GraphOptions { m: 8, ef_construction: 40, order: InsertOrder::Serial };
+    let graph =
+        GraphOptions { m: 8, ef_construction: 40, order: InsertOrder::Serial, ..GraphOptions::default() };
     let options = VectorOptions { structure: Structure::Graph, graph, ..VectorOptions::default() };
     let builder = CollectionBuilder::new(path).vectors(options).shard_rows(1500);
     let embedder = HashEmbedder::new(DIM);

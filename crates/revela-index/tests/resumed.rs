@@ -27,7 +27,8 @@ fn failing(passages: impl Iterator<Item = Given>) -> impl Iterator<Item = Given>
 }
 
 fn builder(path: &Path) -> CollectionBuilder {
-    let graph = GraphOptions { m: 4, ef_construction: 10, order: InsertOrder::Parallel };
+    let graph =
+        GraphOptions { m: 4, ef_construction: 10, order: InsertOrder::Parallel, ..GraphOptions::default() };
     let options = VectorOptions { structure: Structure::Graph, graph, ..VectorOptions::default() };
     CollectionBuilder::new(path).shard_rows(100).vectors(options)
 }

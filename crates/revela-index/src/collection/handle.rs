@@ -5,13 +5,19 @@ use std::sync::OnceLock;
 
 use revela_base::checksum::Checksum;
 use revela_base::file::FileError;
+use revela_base::interrupt::{Interrupt, Interrupted};
+use revela_base::progress::Progress;
 
 use super::manifest::{Settings, ShardEntry};
 use crate::bm25::TextIndex;
 use crate::error::Error;
 use crate::info::{ShardInfo, ShardKind};
+use crate::lane::Parts;
+use crate::measure::{Live, Sample};
+use crate::recall::RecallCurve;
 use crate::rowset::RowSet;
 use crate::shard::Shard;
+use crate::vectors::Rows;
 
 /// A shard with its texts, which are opened when first asked for.
 pub(crate) struct ShardHandle {
@@ -48,6 +54,29 @@ impl ShardHandle {
         &self.shard
     }
 
+    /// What was measured of its graph.
+    pub(crate) fn curve(&self) -> Option<&RecallCurve> {
+        self.entry.recall.as_ref()
+    }
+
+    /// Measures its graph, with rows or with queries that are as the metric wants them; nothing where there is none.
+    pub(super) fn measure(
+        &self,
+        queries: Option<Rows<'_>>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Option<RecallCurve>, Interrupted> {
+        let Some(parts) = Parts::of(&self.shard) else { return Ok(None) };
+        let is_live = |row| self.is_live(row);
+        let condition = self.deleted.as_ref().map(|_| &is_live as &(dyn Fn(u32) -> bool + Sync));
+        let live = Live { count: self.live_rows(), condition };
+        let sample = match queries {
+            Some(queries) => Sample::of_queries(queries, parts, live, progress, interrupt)?,
+            None => Sample::of_rows(parts, live, progress, interrupt)?,
+        };
+        sample.curve(parts, live, interrupt)
+    }
+
     pub(crate) fn rows(&self) -> u32 {
         self.entry.rows
     }
@@ -68,6 +97,7 @@ impl ShardHandle {
             deleted: self.rows() - self.live_rows(),
             bytes: self.shard.file_length(),
             kind,
+            recall: self.entry.recall.clone(),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::bm25::Analyser;
 use crate::error::Error;
 use crate::metric::Metric;
 use crate::options::VectorOptions;
+use crate::recall::RecallCurve;
 use crate::vectors::Dtype;
 
 pub(super) const FORMAT: &str = "revela.collection";
@@ -104,6 +105,9 @@ pub(super) struct ShardEntry {
     /// Files of the text index, by name in its folder; nothing without texts.
     pub(super) texts: Option<BTreeMap<String, FileEntry>>,
     pub(super) deleted: Option<Deleted>,
+    /// What its graph finds; nothing where there is none or nobody has measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recall: Option<RecallCurve>,
 }
 
 /// The rows of a shard that no longer count.
@@ -193,5 +197,24 @@ impl Manifest {
         self.shards.iter().try_for_each(|shard| writer.push(shard))?;
         writer.finish()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hnsw::GraphOptions;
+
+    /// Manifests that were written before graphs were measured are read.
+    #[test]
+    fn what_older_manifests_lack_is_nothing() {
+        let checksum = Checksum::of(b"x");
+        let entry =
+            format!(r#"{{"name":"000000","rows":3,"identity":"{checksum}","texts":null,"deleted":null}}"#);
+        let entry: ShardEntry = serde_json::from_str(&entry).unwrap();
+        assert_eq!(entry.recall, None);
+        assert!(!serde_json::to_string(&entry).unwrap().contains("recall"));
+        let graph = r#"{"m":16,"ef-construction":100,"order":"parallel"}"#;
+        assert_eq!(serde_json::from_str::<GraphOptions>(graph).unwrap(), GraphOptions::default());
     }
 }

@@ -320,9 +320,11 @@ impl OpenShard {
                 Some(list_files(&dir.join(manifest::text_folder(&self.name)))?)
             }
         };
+        let vectors = vectors.transpose()?;
+        let recall = vectors.as_ref().and_then(|vectors| vectors.recall.clone());
         let input = ShardInput {
             metric,
-            vectors: vectors.transpose()?,
+            vectors,
             ids: &self.ids,
             payloads: Some(&self.payloads),
             seed: settings.build.seed.derive(&self.name).0,
@@ -335,7 +337,7 @@ impl OpenShard {
             replaced.insert(row);
         });
         let deleted = write_deleted(dir, &self.name, settings.generation + 1, &replaced)?;
-        Ok(ShardEntry { name: self.name, rows, identity, texts, deleted })
+        Ok(ShardEntry { name: self.name, rows, identity, texts, deleted, recall })
     }
 }
 

@@ -18,7 +18,7 @@ use super::{Collection, sweep};
 use crate::error::Error;
 use crate::passage::Entry;
 use crate::rowset::RowSet;
-use crate::vectors::RowReader;
+use crate::vectors::{RowReader, Rows, Vectors};
 
 /// The one writer of a collection: holds its lock while it lives. Each change is made as a whole or not at
 /// all, also when the process is killed; collections that are open don't see it.
@@ -166,6 +166,42 @@ impl CollectionWriter {
         drop(collection);
         self.publish(manifest)?;
         Ok(true)
+    }
+
+    /// Measures anew what the graphs find, with rows as queries or with given ones, such as will be asked. Returns how
+    /// many graphs there are.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] and [`Error::Row`] for queries that cannot be asked, [`FileError`] when the disk is full or a shard is
+    /// damaged, [`Error::Interrupted`].
+    pub fn measure(
+        &mut self,
+        queries: Option<&Vectors>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<usize, Error> {
+        let Some(space) = &self.manifest.settings.vectors else { return Ok(0) };
+        let dim = space.dim as usize;
+        let mut asked = queries.map(|queries| queries.view().data().to_vec());
+        if let (Some(queries), Some(data)) = (queries, &mut asked) {
+            let found = queries.view().dim();
+            if found != dim {
+                return Err(Error::Dimension { what: "the queries".to_owned(), expected: dim, found });
+            }
+            space.metric.prepare("the queries", 0, dim, data)?;
+        }
+        let asked = asked.as_deref().map(|data| Rows::new("the queries", dim, data)).transpose()?;
+        let shards = self.handles()?;
+        let (mut manifest, mut count) = (self.manifest.clone(), 0);
+        for (entry, shard) in manifest.shards.iter_mut().zip(&shards) {
+            if let Some(curve) = shard.measure(asked, progress, interrupt)? {
+                (entry.recall, count) = (Some(curve), count + 1);
+            }
+        }
+        shards.iter().try_for_each(ShardHandle::check)?;
+        drop(shards);
+        self.publish(manifest)?;
+        Ok(count)
     }
 
     fn append(

@@ -12,6 +12,7 @@ use super::pool::MOST_NODES;
 use super::refine;
 use crate::codes::CodesView;
 use crate::error::Error;
+use crate::recall::Recall;
 
 /// Points that are inserted one after the other, whatever the order: the first ones find little to link to,
 /// and threads that insert them at once would find even less.
@@ -45,11 +46,19 @@ pub struct GraphOptions {
     pub ef_construction: u32,
     /// How points are inserted.
     pub order: InsertOrder,
+    /// The recall of the 10 nearest that walks with 40 candidates should have; a graph is improved while it has less, as long as
+    /// that helps. 0 improves none.
+    #[serde(default = "usual_recall")]
+    pub recall: Recall,
+}
+
+fn usual_recall() -> Recall {
+    Recall::USUAL
 }
 
 impl Default for GraphOptions {
     fn default() -> Self {
-        Self { m: 16, ef_construction: 100, order: InsertOrder::Parallel }
+        Self { m: 16, ef_construction: 100, order: InsertOrder::Parallel, recall: Recall::USUAL }
     }
 }
 
@@ -89,7 +98,11 @@ pub(super) struct RowDistance<'a> {
     largest: f32,
 }
 
-impl RowDistance<'_> {
+impl<'a> RowDistance<'a> {
+    fn of(codes: CodesView<'a>) -> Self {
+        Self { codes, largest: codes.longest() * codes.longest() }
+    }
+
     pub(super) fn between(&self, a: u32, b: u32) -> f32 {
         (self.largest - self.codes.dot(a, b)).max(0.0)
     }
@@ -129,12 +142,26 @@ pub(crate) fn build(
         let detail = format!("{rows} rows, of which {inserted} are inserted; a graph has 1 to {MOST_NODES}");
         return Err(Error::Shape { what: "a graph".to_owned(), detail });
     }
-    let distance = RowDistance { codes, largest: codes.longest() * codes.longest() };
+    let distance = RowDistance::of(codes);
     // hnsw_rs ends a thread where it finds its own state impossible; that must not end the caller's.
     let inserted =
         catch_unwind(AssertUnwindSafe(|| insert(distance, sequence, options, progress, interrupt)));
     let inserted = inserted.unwrap_or_else(|_| Err(Error::Graph("inserting a vector failed".to_owned())))?;
     refine::refine(inserted, distance, options, progress, interrupt)
+}
+
+/// Improves a graph over coded rows by looking for `ef` candidates for each node.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub(crate) fn improve(
+    graph: &mut Graph,
+    codes: CodesView<'_>,
+    ef: usize,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    refine::again(graph, RowDistance::of(codes), ef, progress, interrupt)
 }
 
 fn insert(

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::links::{Links, pack};
+use super::links::{Links, NONE, pack};
 
 /// A node that is on more than the lowest level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -52,6 +52,22 @@ impl Graph {
     /// The lists of level 0 as a file holds them.
     pub(crate) fn link_bytes(&self) -> Vec<u8> {
         pack(&self.links, self.view().count)
+    }
+
+    /// The same graph among `count` nodes, of which its own are those that are named, in ascending order. Nothing leads to
+    /// the others.
+    pub(crate) fn among(self, nodes: &[u32], count: usize) -> Self {
+        let renamed = |&link: &u32| nodes.get(link as usize).copied().unwrap_or(NONE);
+        let slots = self.slots as usize;
+        let mut links = vec![NONE; count * slots];
+        for (&node, list) in nodes.iter().zip(self.links.chunks_exact(slots)) {
+            let start = node as usize * slots;
+            links[start..start + slots].iter_mut().zip(list).for_each(|(to, link)| *to = renamed(link));
+        }
+        let upper_node = |upper: &UpperNode| UpperNode { node: renamed(&upper.node), ..*upper };
+        let upper_nodes = self.upper_nodes.iter().map(upper_node).collect();
+        let entry = if self.levels == 0 { renamed(&self.entry) } else { self.entry };
+        Self { entry, links, upper_nodes, ..self }
     }
 
     pub(crate) fn view(&self) -> GraphView<'_> {

@@ -12,8 +12,8 @@ mod pool;
 mod refine;
 mod search;
 
-pub(crate) use build::build;
 pub use build::{GraphOptions, InsertOrder};
+pub(crate) use build::{build, improve};
 pub(crate) use graph::{Graph, GraphView};
 pub(crate) use links::Links;
 pub(crate) use pool::MOST_NODES;

@@ -4,7 +4,8 @@
 //! of its time goes into finding candidates. Here it only makes a first graph. Each node chooses among all
 //! that it links to and all that link to it; then it is searched for in the graph that results, which is
 //! quick, and chooses again among those and what the search found. Choosing takes the nearest first, and
-//! skips a candidate that one already chosen is clearly nearer to: the way there leads over that one.
+//! skips a candidate that one already chosen is clearly nearer to: the way there leads over that one. Further
+//! rounds of the same find more, because they search in the better graph.
 
 use rayon::prelude::*;
 use revela_base::interrupt::{Interrupt, Interrupted};
@@ -20,11 +21,19 @@ use crate::error::Error;
 /// A candidate is skipped when a chosen neighbour is nearer to it than the node by this factor.
 const ALPHA: f32 = 1.2;
 
+/// One in so many slots is kept for neighbours that lie further away than those that fill the others. In a cluster
+/// or a group of near copies that has more nodes than a list has slots, all are about as far from each other, so that none is skipped and no link
+/// would lead out.
+const FAR: usize = 6;
+
 /// Nodes by which progress is told.
 const TOLD: usize = 256;
 
 /// Passes over all nodes that take long.
-const PASSES: u64 = 4;
+const PASSES: u64 = 1 + ROUND_PASSES;
+
+/// Those of one round.
+const ROUND_PASSES: u64 = 3;
 
 /// Neighbours of each node of one level.
 type Lists = Vec<Vec<u32>>;
@@ -61,14 +70,45 @@ pub(super) fn refine(
     fill_back(&mut lists, slots);
     reach_all(&mut lists, entry, distance, slots);
     graph.links = flatten(&lists, slots);
-    search_all(&mut lists, &graph, distance.codes, pass)?;
+    let ef = options.ef_construction as usize;
+    round(&mut graph, lists, distance, ef, pass)?;
+    Ok(graph)
+}
+
+/// Once more searches for every node, now in a better graph, and chooses its neighbours; `ef` candidates
+/// each.
+pub(super) fn again(
+    graph: &mut Graph,
+    distance: RowDistance<'_>,
+    ef: usize,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    let nodes = 0..graph.view().count;
+    let task = progress.task("neighbours", "vectors", Some(ROUND_PASSES * u64::from(nodes.end)));
+    let pass = Pass { task: &*task, interrupt, count: nodes.len() };
+    let lists = nodes.map(|node| graph.view().neighbours(node).collect()).collect();
+    round(graph, lists, distance, ef, pass)
+}
+
+/// Each node chooses among the neighbours it has, those that a search for it finds, and those that choose it.
+fn round(
+    graph: &mut Graph,
+    mut lists: Lists,
+    distance: RowDistance<'_>,
+    ef: usize,
+    pass: Pass<'_>,
+) -> Result<(), Error> {
+    let slots = graph.slots as usize;
+    search_all(&mut lists, graph, distance.codes, ef, pass)?;
     lists = pass.choose(lists, distance, slots)?;
     add_reverse(&mut lists);
     lists = pass.choose(lists, distance, slots)?;
     fill_back(&mut lists, slots);
+    let entry = graph.view().entry_node().unwrap_or_default();
     reach_all(&mut lists, entry, distance, slots);
     graph.links = flatten(&lists, slots);
-    Ok(graph)
+    Ok(())
 }
 
 /// A pass over all nodes, which may end early.
@@ -94,11 +134,13 @@ impl Pass<'_> {
     }
 }
 
-/// Adds to each node's list what a search for the node finds.
+/// Adds to each node's list what a search for the node finds, and what its descent meets: nodes of the upper levels lie
+/// ever further apart, so that whatever the size of a cluster is, some of them are of the clusters beside it.
 fn search_all(
     lists: &mut Lists,
     graph: &Graph,
     codes: CodesView<'_>,
+    ef: usize,
     pass: Pass<'_>,
 ) -> Result<(), Interrupted> {
     let search = |(walk, query, raw): &mut (Walk, CodedQuery, Vec<i32>),
@@ -107,13 +149,15 @@ fn search_all(
             return;
         }
         query.fill_from(&codes, node as u32);
-        walk.search(graph.view(), &mut Coded { codes: &codes, query, raw }, graph.ef_construction as usize);
+        walk.search(graph.view(), &mut Coded { codes: &codes, query, raw }, ef);
         list.extend(walk.found().map(|(found, _)| found));
+        list.extend(walk.met());
         list.sort_unstable();
         list.dedup();
         list.retain(|&found| found as usize != node);
     };
-    lists.par_iter_mut().enumerate().for_each_init(Default::default, search);
+    let memory = || (Walk::remembering(), CodedQuery::default(), Vec::new());
+    lists.par_iter_mut().enumerate().for_each_init(memory, search);
     pass.interrupt.check()
 }
 
@@ -161,12 +205,22 @@ fn choose(node: u32, candidates: &[u32], distance: RowDistance<'_>, slots: usize
     let mut ranked: Vec<(f32, u32)> = candidates.iter().map(rank).collect();
     ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let mut chosen: Vec<u32> = Vec::with_capacity(slots);
-    for (away, candidate) in ranked {
-        if chosen.len() == slots {
-            break;
+    let apart = |chosen: &[u32], alpha: f32, (away, candidate): (f32, u32)| {
+        chosen.iter().all(|&other| alpha * distance.between(candidate, other) > away)
+    };
+    let mut ranked = ranked.into_iter();
+    while chosen.len() < slots - slots / FAR
+        && let Some(candidate) = ranked.next()
+    {
+        if apart(&chosen, ALPHA, candidate) {
+            chosen.push(candidate.1);
         }
-        if chosen.iter().all(|&other| ALPHA * distance.between(candidate, other) > away) {
-            chosen.push(candidate);
+    }
+    while chosen.len() < slots
+        && let Some(candidate) = ranked.next()
+    {
+        if apart(&chosen, 1.0, candidate) {
+            chosen.push(candidate.1);
         }
     }
     chosen

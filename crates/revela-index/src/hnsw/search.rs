@@ -75,9 +75,28 @@ pub(crate) struct Walk {
     sieve: Sieve,
     /// The node whose neighbours were fetched ahead.
     ahead: Option<u32>,
+    /// What the descent has compared, where that is wanted.
+    met: Option<Vec<u32>>,
+    /// A node that the next search takes for absent.
+    absent: Option<u32>,
 }
 
 impl Walk {
+    /// Walks that remember what their descents meet.
+    pub(super) fn remembering() -> Self {
+        Self { met: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// Lets the next search be as if a node, which is on the lowest level only, were not there.
+    pub(crate) fn leave_out(&mut self, node: u32) {
+        self.absent = Some(node);
+    }
+
+    /// The nodes that the last descent has met on its way, from far to near; some come more than once.
+    pub(super) fn met(&self) -> &[u32] {
+        self.met.as_deref().unwrap_or_default()
+    }
+
     /// Begins to look for the `ef` best nodes; [`step`](Self::step) goes on.
     pub(crate) fn begin(
         &mut self,
@@ -87,12 +106,16 @@ impl Walk {
         company: Company,
     ) {
         self.visited.start(graph.count);
+        if let Some(absent) = self.absent.take() {
+            self.visited.insert(absent);
+        }
         self.pool.reset(ef);
         scorer.start(&mut self.sieve);
         (self.company, self.turn, self.best, self.level) = (company, Turn::Done, None, graph.levels);
         self.ahead = None;
         self.fresh.clear();
         self.places.clear();
+        self.met.iter_mut().for_each(Vec::clear);
         if let Some(entry) = graph.entry_node() {
             self.fresh.push(entry);
             self.places.push(graph.entry);
@@ -269,6 +292,9 @@ impl Walk {
     /// it ends even in a damaged graph.
     fn descend(&mut self, graph: GraphView<'_>, scorer: &mut impl Scorer) {
         self.score(scorer);
+        if let Some(met) = &mut self.met {
+            met.extend_from_slice(&self.fresh);
+        }
         let found = self.fresh.iter().zip(&self.scores).map(|(&node, &score)| Found::new(score, node));
         let nearest = self.places.iter().copied().zip(found).min_by_key(|&(_, found)| found);
         match (nearest, self.best) {

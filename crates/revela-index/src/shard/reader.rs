@@ -9,6 +9,7 @@ use revela_base::file::FileError;
 use super::format::{FORMAT, Header, Kind, Layout, LayoutError, VERSION};
 use super::section::Section;
 use crate::codes::{self, CodesView};
+use crate::copies::{self, CopiesView};
 use crate::heads::Heads;
 use crate::hnsw::{GraphView, Links};
 use crate::mmap::MappedFile;
@@ -56,6 +57,9 @@ impl Shard {
         if self.has_order() && !matches!(self.layout.header.kind, Kind::Graph(_)) {
             return Err(self.damaged("it has a row order without a graph"));
         }
+        if self.has_copies() && !self.has_order() {
+            return Err(self.damaged("it has copies without a row order"));
+        }
         if matches!(self.layout.header.kind, Kind::Graph(_)) && self.graph().is_none() {
             return Err(self.damaged("its links have a length that no graph of its size has"));
         }
@@ -87,6 +91,9 @@ impl Shard {
         }
         if self.has_order() {
             expected.push((Section::RowOrder, 4 * count));
+        }
+        if self.has_copies() {
+            expected.push((Section::Copies, 8 * copies::words(header.count as usize) as u64));
         }
         expected
     }
@@ -159,6 +166,15 @@ impl Shard {
 
     fn has_order(&self) -> bool {
         self.layout.range(Section::RowOrder).is_some()
+    }
+
+    /// Which places hold copies, to which the graph does not lead.
+    pub(crate) fn copies(&self) -> CopiesView<'_> {
+        CopiesView::new(self.numbers(Section::Copies))
+    }
+
+    fn has_copies(&self) -> bool {
+        self.layout.range(Section::Copies).is_some()
     }
 
     /// The beginnings of the vectors, where walks look at them first.
@@ -268,7 +284,9 @@ impl Shard {
             }
         }
         let graph = self.graph().map_or(Ok(()), |graph| graph.check());
-        graph.and_then(|()| self.order().check(self.len())).map_err(|detail| self.damaged(detail))
+        let order = graph.and_then(|()| self.order().check(self.len()));
+        let copies = order.and_then(|()| self.copies().check(self.len()));
+        copies.map_err(|detail| self.damaged(detail))
     }
 }
 

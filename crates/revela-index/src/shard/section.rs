@@ -35,10 +35,13 @@ pub(crate) enum Section {
     /// order, which only shards with a graph have; everything else is in row order. Without one, places
     /// are rows. See [`crate::row_order`].
     RowOrder = 14,
+    /// `count` bits in words of 64, lowest first, then zeros: whether a place holds a copy of the row at the place before it, to
+    /// which no link leads; absent where all rows differ. See [`crate::copies`].
+    Copies = 15,
 }
 
 impl Section {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Vectors,
         Self::IdOffsets,
         Self::IdBytes,
@@ -53,6 +56,7 @@ impl Section {
         Self::Signs,
         Self::SignFrame,
         Self::RowOrder,
+        Self::Copies,
     ];
 
     pub(super) fn from_number(number: u32) -> Option<Self> {
@@ -75,6 +79,7 @@ impl Section {
             Self::Signs => "signs",
             Self::SignFrame => "frame of the signs",
             Self::RowOrder => "row order",
+            Self::Copies => "copies",
         }
     }
 }

@@ -30,7 +30,8 @@ impl Written {
 }
 
 fn options(kind: Kind) -> VectorOptions {
-    let graph = GraphOptions { m: 4, ef_construction: 8, order: InsertOrder::Serial };
+    let graph =
+        GraphOptions { m: 4, ef_construction: 8, order: InsertOrder::Serial, ..GraphOptions::default() };
     let (dtype, coding, structure) = match kind {
         Kind::Plain => (Dtype::F32, Coding::None, Structure::Flat),
         Kind::Half => (Dtype::F16, Coding::None, Structure::Flat),

@@ -8,13 +8,17 @@ use revela_base::file::write_atomic;
 use super::format::{GraphHeader, Header, Kind, Layout};
 use super::section::Section;
 use crate::codes::Codes;
+use crate::copies::{Copies, CopiesView};
 use crate::error::Error;
+use crate::heads::Heads;
 use crate::hnsw::Graph;
+use crate::lane::Parts;
 use crate::metric::Metric;
 use crate::payload::PayloadColumn;
-use crate::row_order::RowOrder;
+use crate::recall::RecallCurve;
+use crate::row_order::{RowOrder, RowOrderView};
 use crate::signs::Signs;
-use crate::vectors::{Dtype, Rows};
+use crate::vectors::{Dtype, Rows, StoredRows};
 
 /// What a shard is made of. Rows are already as the metric wants them.
 pub(crate) struct ShardInput<'a> {
@@ -42,12 +46,37 @@ pub(crate) struct ShardVectors<'a> {
     pub(crate) graph: Option<Graph>,
     /// Where there is one, codes, signs and the graph are in it.
     pub(crate) order: Option<RowOrder>,
+    /// Only beside a graph and an order.
+    pub(crate) copies: Option<Copies>,
+    /// What the graph finds; it goes into the manifest, where it can be measured anew.
+    pub(crate) recall: Option<RecallCurve>,
 }
 
 impl<'a> ShardVectors<'a> {
     /// Vectors with nothing beside them.
     pub(crate) fn plain(rows: Rows<'a>, dtype: Dtype) -> Self {
-        Self { rows, dtype, codes: None, signs: None, head_error: None, graph: None, order: None }
+        let (codes, signs, head_error, graph) = (None, None, None, None);
+        let (order, copies, recall) = (None, None, None);
+        Self { rows, dtype, codes, signs, head_error, graph, order, copies, recall }
+    }
+
+    /// What walks read, which compare these codes where there are some; nothing without a graph and an order.
+    pub(crate) fn parts<'s>(&'s self, codes: Option<&'s Codes>) -> Option<Parts<'s>> {
+        let codes = codes.map(Codes::view);
+        Some(Parts {
+            graph: self.graph.as_ref()?.view(),
+            rows: StoredRows::F32(self.rows),
+            order: RowOrderView::new(self.order.as_ref()?.places()),
+            copies: self
+                .copies
+                .as_ref()
+                .map_or_else(CopiesView::default, |copies| CopiesView::new(&copies.words)),
+            codes: codes.map(|codes| match &self.signs {
+                Some(signs) => codes.with_signs(signs.view()),
+                None => codes,
+            }),
+            heads: self.head_error.map(|error| Heads::new(self.rows, error)),
+        })
     }
 
     fn sections<'s>(&'s self, full: &'s [u8], links: &'s [u8]) -> Vec<(Section, &'s [u8])> {
@@ -67,6 +96,9 @@ impl<'a> ShardVectors<'a> {
         }
         if let Some(order) = &self.order {
             sections.push((Section::RowOrder, bytemuck::cast_slice(order.places())));
+        }
+        if let Some(copies) = &self.copies {
+            sections.push((Section::Copies, bytemuck::cast_slice(&copies.words)));
         }
         sections
     }

@@ -67,7 +67,6 @@ pub(crate) enum StoredRows<'a> {
 }
 
 impl StoredRows<'_> {
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::F32(rows) => rows.len(),

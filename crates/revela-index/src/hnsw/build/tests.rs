@@ -8,6 +8,7 @@ use revela_base::seed::Seed;
 use super::*;
 use crate::codes::Codes;
 use crate::hnsw::{Company, GraphView, Links, Scorer, Walk};
+use crate::recall::Recall;
 use crate::topk::{Scored, TopK};
 use crate::turns::{LANES, in_turns};
 use crate::vectors::Vectors;
@@ -57,7 +58,8 @@ fn graph_of(vectors: &Vectors, options: GraphOptions) -> Graph {
     graph
 }
 
-const SERIAL: GraphOptions = GraphOptions { m: 8, ef_construction: 60, order: InsertOrder::Serial };
+const SERIAL: GraphOptions =
+    GraphOptions { m: 8, ef_construction: 60, order: InsertOrder::Serial, recall: Recall::USUAL };
 
 fn recall(graph: &Graph, vectors: &Vectors, queries: &Vectors, ef: usize, keep: Option<u32>) -> f64 {
     let mut walk = Walk::default();

@@ -1,9 +1,9 @@
 //! What searches look like on the wire.
 
-use revela_index::Mode;
 use revela_index::bm25::Snippet;
 use revela_index::fusion::{Fusion, Normalisation};
 use revela_index::payload::{Payload, Predicate};
+use revela_index::{Mode, Recall};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
@@ -19,6 +19,8 @@ pub(crate) struct SearchRequest {
     mode: Option<ModeName>,
     pub(super) fusion: Option<FusionRequest>,
     pub(super) ef_search: Option<usize>,
+    /// Instead of it: the share of the nearest that is to be found.
+    pub(super) recall: Option<Recall>,
     exact: Option<bool>,
     pub(super) filter: Option<FilterRequest>,
     pub(super) snippet: Option<SnippetRequest>,

@@ -112,10 +112,14 @@ fn plan(app: &App, request: SearchRequest) -> Result<Planned, ApiError> {
     if let Some(FusionRequest::Weighted { dense }) = request.fusion {
         query = query.weights(dense, 1.0 - dense);
     }
-    query = match (request.exact(), request.ef_search) {
-        (true, _) => query.effort(Effort::Exact),
-        (false, Some(ef)) => query.effort(Effort::Ef(ef)),
-        (false, None) => query,
+    query = match (request.exact(), request.ef_search, request.recall) {
+        (_, Some(_), Some(_)) => {
+            return Err(ApiError::invalid("send ef_search or recall, not both"));
+        }
+        (true, ..) => query.effort(Effort::Exact),
+        (false, Some(ef), None) => query.effort(Effort::Ef(ef)),
+        (false, None, Some(recall)) => query.effort(Effort::Recall(recall)),
+        (false, None, None) => query,
     };
     let include_text = request.include_text();
     query = match request.filter {

@@ -25,6 +25,8 @@ fn requests_say_what_they_mean() {
     let full = full.unwrap();
     assert!(matches!(full.fusion, Some(FusionRequest::Rrf { k: 10.0 })));
     assert_eq!((full.k(), full.snippet.unwrap().length(), full.include_text()), (10, 200, true));
+    assert_eq!(parse("{\"query\":\"a\",\"recall\":0.95}").unwrap().recall, "0.95".parse().ok());
+    assert!(parse("{\"query\":\"a\",\"recall\":1.5}").is_err());
     for wrong in ["{\"quary\":\"a\"}", "{\"k\":-1}", "{\"mode\":\"best\"}", "{\"filter\":{\"id\":[]}}", "[]"]
     {
         assert_eq!(parse(wrong).unwrap_err().code, Code::InvalidRequest, "{wrong}");

@@ -12,7 +12,7 @@ use revela_index::bm25::Analyser;
 use revela_index::vectors::{Dtype, RowReader};
 use revela_index::{
     Coding, CollectionBuilder, CollectionWriter, Duplicates, Entry, GraphOptions, InsertOrder, Metric,
-    Passage, Structure, VectorOptions,
+    Passage, Recall, Structure, VectorOptions,
 };
 use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
@@ -109,6 +109,10 @@ struct VectorFlags {
     /// Candidates among which neighbours are chosen.
     #[arg(long, default_value_t = 100)]
     ef_construction: u32,
+    /// Recall of the 10 nearest that walks with 40 candidates should have: graphs are improved while they have less, as
+    /// long as that helps. 0 improves none.
+    #[arg(long, default_value_t = Recall::USUAL)]
+    target_recall: Recall,
     /// How graphs are built: parallel, or serial, which gives the same graph every time.
     #[arg(long, value_parser = parse_named::<InsertOrder>, default_value = "parallel")]
     order: InsertOrder,
@@ -209,7 +213,12 @@ fn say_unused(documents: Option<&RefCell<Documents>>, payloads: &RefCell<Payload
 
 impl VectorFlags {
     fn options(&self) -> VectorOptions {
-        let graph = GraphOptions { m: self.m, ef_construction: self.ef_construction, order: self.order };
+        let graph = GraphOptions {
+            m: self.m,
+            ef_construction: self.ef_construction,
+            order: self.order,
+            recall: self.target_recall,
+        };
         VectorOptions { dtype: self.dtype, coding: self.coding, structure: self.structure, graph }
     }
 }

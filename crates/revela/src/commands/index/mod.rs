@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use revela_base::text_lines::TextLines;
-use revela_index::info::Info;
+use revela_index::info::{Info, ShardInfo};
 use revela_index::{Collection, CollectionWriter, export};
 use serde::de::DeserializeOwned;
 
@@ -37,6 +37,8 @@ pub(crate) enum Index {
     Search(query::Search),
     /// Measure recall against speed.
     Bench(query::Bench),
+    /// Measure anew what graphs find, which `--recall` goes by: after deletions, or with queries of your own.
+    Measure(query::Measure),
 }
 
 pub(crate) fn run(command: Index, context: &Context) -> Result<()> {
@@ -50,6 +52,7 @@ pub(crate) fn run(command: Index, context: &Context) -> Result<()> {
         Index::Export(command) => export_all(&command, context),
         Index::Search(command) => query::search(&command, context),
         Index::Bench(command) => query::bench(&command, context),
+        Index::Measure(command) => query::measure(&command, context),
     }
 }
 
@@ -157,8 +160,27 @@ fn lines(info: &Info) -> Result<Vec<String>> {
     for shard in &info.shards {
         let kind = name(serde_json::to_value(shard.kind)?);
         lines.push(format!("shard {}  {} rows, {} deleted, {kind}", shard.name, shard.rows, shard.deleted));
+        lines.extend(recall_lines(shard));
     }
     Ok(lines)
+}
+
+/// What a shard's graph finds, a line per number of hits.
+fn recall_lines(shard: &ShardInfo) -> Vec<String> {
+    let Some(curve) = &shard.recall else { return Vec::new() };
+    let mut ks: Vec<u32> = curve.points.iter().map(|point| point.k).collect();
+    ks.dedup();
+    let line = |k| {
+        let points = curve.of(k).map(|point| format!("{} {:.4}", point.ef, f64::from(point.recall)));
+        format!("  recall@{k:<4} ef {}", points.collect::<Vec<_>>().join(", "))
+    };
+    let mut lines: Vec<String> = ks.into_iter().map(line).collect();
+    if shard.recall_is_stale() {
+        let (then, now) = (curve.rows, shard.rows - shard.deleted);
+        lines
+            .push(format!("  stale: measured with {then} rows, now {now}; `revela index measure` renews it"));
+    }
+    lines
 }
 
 fn verify(args: &Folder, context: &Context) -> Result<()> {

@@ -7,7 +7,7 @@ use clap::Args;
 use revela_base::file::write_atomic;
 use revela_index::bench::{self, BenchOptions};
 use revela_index::vectors::{Vectors, npy};
-use revela_index::{Collection, Effort, search_rows_where};
+use revela_index::{Collection, CollectionWriter, Effort, Recall, search_rows_where};
 
 use super::super::narrow::Narrow;
 use super::super::{Voice, say};
@@ -27,8 +27,11 @@ pub(crate) struct Search {
     /// Candidates that a walk through a graph keeps; more find more and take longer.
     #[arg(long, default_value_t = 64)]
     ef: usize,
-    /// Compare with all vectors.
+    /// Instead: find this share of the nearest, such as 0.95, as hard as each shard's own measurement says.
     #[arg(long, conflicts_with = "ef")]
+    recall: Option<Recall>,
+    /// Compare with all vectors.
+    #[arg(long, conflicts_with_all = ["ef", "recall"])]
     exact: bool,
     #[command(flatten)]
     narrow: Narrow,
@@ -60,11 +63,28 @@ pub(crate) struct Bench {
     json: Option<PathBuf>,
 }
 
+#[derive(Args)]
+pub(crate) struct Measure {
+    /// The collection's folder.
+    collection: PathBuf,
+    /// Queries such as will be asked: .npy, .fvecs, .safetensors or .jsonl [default: rows of the collection]
+    #[arg(long)]
+    queries: Option<PathBuf>,
+}
+
+pub(crate) fn measure(args: &Measure, context: &Context) -> Result<()> {
+    let queries = args.queries.as_deref().map(Vectors::read).transpose()?;
+    let mut writer = CollectionWriter::open(&args.collection)?;
+    let count = writer.measure(queries.as_ref(), &context.progress, &context.interrupt)?;
+    say(format_args!("{count} graphs measured in {}", args.collection.display()))?;
+    Ok(())
+}
+
 pub(crate) fn search(args: &Search, context: &Context) -> Result<()> {
     let voice = Voice::beside([&args.out], context)?;
     let collection = Collection::open(&args.collection)?;
     let queries = Vectors::read(&args.vectors)?;
-    let effort = if args.exact { Effort::Exact } else { Effort::Ef(args.ef) };
+    let effort = Effort::chosen(args.exact, args.recall, args.ef);
     let found = search_rows_where(&collection, &queries, args.k, effort, &args.narrow.filter()?)?;
     npy::write_integers(&args.out, &found)?;
     voice.say(format_args!(

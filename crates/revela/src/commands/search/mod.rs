@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use revela_base::compressed;
 use revela_base::text_lines::{Line, TextLines};
 use revela_index::fusion::Fusion;
-use revela_index::{Collection, Effort, Filter, Hit, Mode, Query, Searcher};
+use revela_index::{Collection, Effort, Filter, Hit, Mode, Query, Recall, Searcher};
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
@@ -52,8 +52,11 @@ struct Options {
     /// Candidates that a walk through a graph keeps; more find more and take longer.
     #[arg(long, default_value_t = 64)]
     ef: usize,
-    /// Compare with all vectors.
+    /// Instead: find this share of the nearest, such as 0.95, as hard as each shard's own measurement says.
     #[arg(long, conflicts_with = "ef")]
+    recall: Option<Recall>,
+    /// Compare with all vectors.
+    #[arg(long, conflicts_with_all = ["ef", "recall"])]
     exact: bool,
     #[command(flatten)]
     narrow: Narrow,
@@ -102,7 +105,7 @@ impl Asking {
             ModeName::Bm25 => Mode::Bm25,
             ModeName::Hybrid => Mode::Hybrid(Fusion::default()),
         };
-        let effort = if options.exact { Effort::Exact } else { Effort::Ef(options.ef) };
+        let effort = Effort::chosen(options.exact, options.recall, options.ef);
         Query::text(text).k(options.k).mode(mode).effort(effort).filter(self.filter.clone())
     }
 }
