@@ -3,6 +3,8 @@
 //! It lives here so that the search library needs no model code and the models need no index: whoever
 //! joins them (a program, a server, a test) passes one as `&dyn Embedder` to the other.
 
+use serde::{Deserialize, Serialize};
+
 use crate::checksum::Checksum;
 
 /// Which side of retrieval a text stands on; encoders may prefix or cut the two differently.
@@ -12,6 +14,24 @@ pub enum TextKind {
     Query,
     /// What is searched.
     Passage,
+}
+
+/// The similarity by which vectors are ranked; larger is more alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// The cosine of the angle: vectors are scaled to length 1 on the way in, zero vectors are refused.
+    #[default]
+    Cosine,
+    /// The dot product of the vectors as they are.
+    Dot,
+}
+
+impl Metric {
+    /// Whether it is the one that counts where nothing else is said.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Embedding failed; the message says why and what to do.
@@ -26,6 +46,9 @@ pub trait Embedder: Send + Sync {
 
     /// Changes whenever the same text could get another vector: weights, tokenizer, prefixes, pooling.
     fn fingerprint(&self) -> Checksum;
+
+    /// The similarity that its vectors are made for; part of the fingerprint.
+    fn metric(&self) -> Metric;
 
     /// Embeds texts. Returns `texts.len() * dimension()` numbers, row-major, one row per text in order.
     ///

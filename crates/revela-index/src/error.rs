@@ -114,6 +114,9 @@ pub enum RowProblem {
     /// A number is larger than 16-bit floating point can hold.
     #[error("holds a number at position {0} that is too large for f16; store f32 instead")]
     TooLargeForHalf(usize),
+    /// Its numbers are all smaller than 16-bit floating point can hold.
+    #[error("holds numbers so small that f16 makes all of them zero; store f32 instead")]
+    TooSmallForHalf,
     /// The squared length is not a finite number.
     #[error("is too long: its squared length overflows")]
     TooLong,

@@ -1,7 +1,7 @@
 //! An embedder without a model, for tests and examples of whatever searches.
 
 use revela_base::checksum::{Checksum, Fingerprint};
-use revela_base::embed::{EmbedError, Embedder, TextKind};
+use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
 
 use crate::bm25::Analyser;
 
@@ -40,6 +40,10 @@ impl Embedder for HashEmbedder {
 
     fn fingerprint(&self) -> Checksum {
         Fingerprint::new().part("hash embedder", self.dimension.to_le_bytes()).finish()
+    }
+
+    fn metric(&self) -> Metric {
+        Metric::Cosine
     }
 
     fn embed(&self, _kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {

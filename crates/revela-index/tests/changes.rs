@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use revela_base::checksum::Checksum;
-use revela_base::embed::{EmbedError, Embedder, TextKind};
+use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
 use revela_base::file::FileError;
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Silent;
@@ -213,6 +213,10 @@ impl Embedder for Failing {
 
     fn fingerprint(&self) -> Checksum {
         self.inner.fingerprint()
+    }
+
+    fn metric(&self) -> Metric {
+        self.inner.metric()
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {

@@ -275,6 +275,10 @@ impl Embedder for Faulty {
         self.0.fingerprint()
     }
 
+    fn metric(&self) -> Metric {
+        self.0.metric()
+    }
+
     fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {
         let mut data = self.0.embed(kind, texts)?;
         if let Some(at) = texts.iter().position(|text| text.contains("number700")) {

@@ -11,14 +11,20 @@ use serde_json::{Value, json};
 use crate::device;
 use crate::encoder::Encoder;
 use crate::error::{ModelError, Result};
+use crate::fields::Fields;
 use crate::hugging_face::read_json;
+use crate::keys::{Keys, Role};
 use crate::lora::{Adaptable, Lora, LoraConfig, file_names};
+use crate::model_config;
 use crate::params::Parameter;
 use crate::sentence_transformers::{Modules, read_contract};
 use crate::tokenizer::{self, TextTokenizer};
 use crate::weights::{Precision, Stored, Weights, to_safetensors};
 
-const CONFIG: &str = "adapter_config.json";
+use Role::{Decides, Idle, Only};
+
+/// The file of settings.
+pub(crate) const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 
 /// Which class PEFT wraps the base model in; it decides the names in the file.
@@ -102,9 +108,9 @@ fn targets<M: Adaptable>(model: &mut M, names: &[String]) -> Vec<String> {
     short.into_iter().collect()
 }
 
-/// Whether a folder holds an adapter without its base.
+/// Whether a folder holds an adapter, be its base in the same folder or elsewhere.
 pub fn is_adapter(dir: &Path) -> bool {
-    dir.join(CONFIG).exists() && !dir.join("config.json").exists()
+    dir.join(CONFIG).exists()
 }
 
 /// An adapter as it was read.
@@ -116,61 +122,78 @@ struct Adapter {
     weights: Weights,
 }
 
+/// Keys of adapter_config.json.
+pub(crate) const KEYS: Keys = Keys(&[&[
+    ("alora_invocation_tokens", Only(&[])),
+    ("alpha_pattern", Only(&["{}"])),
+    ("arrow_config", Only(&[])),
+    ("auto_mapping", Idle),
+    ("base_model_name_or_path", Decides),
+    ("bias", Only(&["\"none\""])),
+    ("corda_config", Only(&[])),
+    ("ensure_weight_tying", NO),
+    ("enable_lora", Only(&[])),
+    ("eva_config", Idle),
+    ("exclude_modules", Only(&["[]"])),
+    ("fan_in_fan_out", NO),
+    ("inference_mode", Idle),
+    // The others change the base as well as the adapter.
+    ("init_lora_weights", Only(&["true", "false", "\"gaussian\"", "\"eva\"", "\"orthogonal\""])),
+    ("kasa_config", Only(&[])),
+    ("layer_replication", Only(&[])),
+    ("layers_pattern", Only(&["[]"])),
+    ("layers_to_transform", Only(&["[]"])),
+    ("loftq_config", Only(&["{}"])),
+    ("lora_alpha", Decides),
+    ("lora_bias", NO),
+    ("lora_dropout", Idle),
+    ("lora_ga_config", Only(&[])),
+    ("megatron_config", Only(&[])),
+    ("megatron_core", Idle),
+    ("modules_to_save", Only(&["[]"])),
+    ("monteclora_config", Only(&[])),
+    ("peft_type", Only(&["\"LORA\""])),
+    ("peft_version", Idle),
+    ("qalora_group_size", Idle),
+    ("r", Decides),
+    ("rank_pattern", Only(&["{}"])),
+    ("revision", Only(&["\"main\""])),
+    ("target_modules", Decides),
+    ("target_parameters", Only(&["[]"])),
+    ("task_type", Idle),
+    ("trainable_token_indices", Only(&["[]"])),
+    ("use_bdlora", Only(&["false"])),
+    ("use_dora", NO),
+    ("use_qalora", NO),
+    ("use_rslora", Decides),
+    ("velora_config", Only(&[])),
+]]);
+
+const NO: Role = Only(&["false"]);
+
 /// The fields of adapter_config.json that decide what the adapter computes.
 #[derive(Deserialize)]
 struct Raw {
-    peft_type: String,
     base_model_name_or_path: Option<String>,
     r: usize,
     lora_alpha: f64,
     #[serde(default)]
-    lora_dropout: f64,
-    target_modules: Value,
+    lora_dropout: Option<f64>,
+    target_modules: Option<Value>,
     #[serde(default)]
-    use_rslora: bool,
-    #[serde(default)]
-    use_dora: bool,
-    #[serde(default)]
-    fan_in_fan_out: bool,
-    bias: Option<String>,
-    modules_to_save: Option<Vec<String>>,
-    #[serde(default)]
-    rank_pattern: serde_json::Map<String, Value>,
-    #[serde(default)]
-    alpha_pattern: serde_json::Map<String, Value>,
+    use_rslora: Option<bool>,
 }
 
 impl Raw {
-    /// # Errors
-    /// The first thing in it that cannot be done here.
-    fn check(&self) -> std::result::Result<(), String> {
-        if self.peft_type != "LORA" {
-            return Err(format!("peft_type is {}; only LORA can be read", self.peft_type));
-        }
-        let refused = [
-            ("use_dora", self.use_dora),
-            ("fan_in_fan_out", self.fan_in_fan_out),
-            ("bias", self.bias.as_deref().is_some_and(|bias| bias != "none")),
-            ("modules_to_save", self.modules_to_save.as_ref().is_some_and(|list| !list.is_empty())),
-            ("rank_pattern", !self.rank_pattern.is_empty()),
-            ("alpha_pattern", !self.alpha_pattern.is_empty()),
-        ];
-        match refused.iter().find(|(_, set)| *set) {
-            Some((name, _)) => {
-                Err(format!("{name} is set, which is not supported; merge the adapter with PEFT"))
-            }
-            None => Ok(()),
-        }
-    }
-
     fn lora(&self) -> LoraConfig {
         let targets = match &self.target_modules {
-            Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            other => other.as_str().map(str::to_owned).into_iter().collect(),
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            other => other.as_ref().and_then(Value::as_str).map(str::to_owned).into_iter().collect(),
         };
         // Rank-stabilised adapters (arXiv:2312.03732) are scaled by alpha / sqrt(r).
-        let alpha = if self.use_rslora { self.lora_alpha * (self.r as f64).sqrt() } else { self.lora_alpha };
-        LoraConfig { r: self.r, alpha, dropout: self.lora_dropout, targets }
+        let stable = self.use_rslora == Some(true);
+        let alpha = if stable { self.lora_alpha * (self.r as f64).sqrt() } else { self.lora_alpha };
+        LoraConfig { r: self.r, alpha, dropout: self.lora_dropout.unwrap_or(0.0), targets }
     }
 }
 
@@ -178,8 +201,10 @@ impl Adapter {
     fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(CONFIG);
         let wrong = |detail: String| ModelError::Config { path: path.clone(), detail };
-        let raw: Raw = read_json(&path)?.ok_or_else(|| wrong("the file is missing".into()))?;
-        raw.check().map_err(wrong)?;
+        let json: Value = read_json(&path)?.ok_or_else(|| wrong("the file is missing".into()))?;
+        let unfit = |detail| wrong(format!("{detail}; merge the adapter with PEFT"));
+        Fields(&json).check(Some(KEYS)).map_err(unfit)?;
+        let raw = Raw::deserialize(&json).map_err(|e| wrong(e.to_string()))?;
         let config = raw.lora();
         config.check().map_err(wrong)?;
         let weights = Weights::read_file(&dir.join(WEIGHTS))?;
@@ -190,13 +215,17 @@ impl Adapter {
         ModelError::Adapter { path: self.dir.clone(), detail }
     }
 
-    /// Where the base is: a path, one relative to the adapter, or a name in the hub's cache.
+    /// Where the base is: beside the adapter, or else a path, one relative to the adapter, or a name in the
+    /// hub's cache.
     fn find_base(&self) -> Result<PathBuf> {
+        if self.dir.join(model_config::FILE).exists() {
+            return Ok(self.dir.clone());
+        }
         let Some(base) = &self.base else {
             return Err(self.wrong("it does not say which base it belongs to; name the base".into()));
         };
         let beside = self.dir.join(base);
-        if beside.join("config.json").exists() {
+        if beside.join(model_config::FILE).exists() {
             return Ok(beside);
         }
         crate::hub::resolve(base)
@@ -209,10 +238,22 @@ impl Adapter {
             Some(name.strip_prefix("model.").unwrap_or(name).replace(".default.weight", ".weight"))
         });
         let names = file_names(&mut model);
-        let mut misfit = None;
+        let (mut misfit, mut half) = (None, None);
+        let mut bare = Vec::new();
         for ((here, linear), name) in model.linears().into_iter().zip(names) {
             let mut part = |part: &str| self.weights.take(&format!("{name}.lora_{part}.weight"));
-            let (Some(a), Some(b)) = (part("A"), part("B")) else { continue };
+            let (a, b) = match (part("A"), part("B")) {
+                (Some(a), Some(b)) => (a, b),
+                (None, None) => {
+                    bare.push(name);
+                    continue;
+                }
+                (a, _) => {
+                    let [there, gone] = if a.is_some() { ["A", "B"] } else { ["B", "A"] };
+                    half = Some(format!("{name}.lora_{there} is there without lora_{gone}"));
+                    break;
+                }
+            };
             let [inputs, outputs] = linear.width();
             let r = self.config.r;
             if a.shape != [r, inputs] || b.shape != [outputs, r] {
@@ -226,6 +267,9 @@ impl Adapter {
             let parts = [matrix(a, [r, inputs]), matrix(b, [outputs, r])];
             linear.lora = Some(Lora::new(parts, &self.config, Seed(0).derive(&here)));
         }
+        if let Some(detail) = half {
+            return Err(self.wrong(format!("half of it is missing: {detail}")));
+        }
         if let Some(detail) = misfit {
             return Err(self.wrong(format!("it belongs to another base: {detail}")));
         }
@@ -233,7 +277,12 @@ impl Adapter {
             Some(left) => {
                 Err(self.wrong(format!("it belongs to another base: the base has no layer for {left}")))
             }
-            None => Ok(model),
+            None => match bare.iter().find(|name| self.config.covers(name)) {
+                Some(name) => Err(self.wrong(format!(
+                    "half of it is missing: target_modules names {name}, for which there are no numbers"
+                ))),
+                None => Ok(model),
+            },
         }
     }
 }
@@ -250,13 +299,19 @@ pub fn open(dir: &Path, base: Option<&Path>, precision: Precision, device: &Devi
         Some(base) => base.to_owned(),
         None => adapter.find_base()?,
     };
-    let Encoder { model, mut tokenizer, mut contract, .. } = Encoder::open_whole(&base, precision, device)?;
-    if dir.join(tokenizer::FILE).exists() {
-        tokenizer = TextTokenizer::open(dir)?;
-    }
-    let modules = Modules::read(dir)?;
-    if modules.is_listed() {
-        contract = read_contract(dir, &modules, &model.backbone.config(), &mut tokenizer)?;
+    let Encoder { mut model, mut tokenizer, mut contract, .. } =
+        Encoder::open_whole(&base, precision, device)?;
+    if base != dir {
+        let config = model.backbone.config();
+        if dir.join(tokenizer::FILE).exists() {
+            tokenizer = TextTokenizer::open(dir)?;
+            tokenizer.follow_settings(&config)?;
+        }
+        let modules = Modules::read(dir)?;
+        if modules.is_listed() {
+            contract = read_contract(dir, &modules, &config, &mut tokenizer)?;
+            model.dense = modules.dense(config.hidden_size(), precision, device)?;
+        }
     }
     Encoder::new(adapter.attach(model, device)?, tokenizer, contract)
 }
@@ -321,7 +376,7 @@ mod tests {
         write(|j| j["use_dora"] = true.into());
         assert!(open().contains("use_dora"));
         write(|j| j["peft_type"] = "IA3".into());
-        assert!(open().contains("only LORA"));
+        assert!(open().contains("peft_type is \"IA3\""));
         write(|j| j["base_model_name_or_path"] = "../elsewhere".into());
         assert!(open().contains("elsewhere"));
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::config_keys;
 use crate::fields::Fields;
 use crate::kernels::{Activation, AttentionShape};
 
@@ -75,9 +76,7 @@ pub struct BertConfig {
 impl BertConfig {
     pub(crate) fn parse(family: BertFamily, json: &Value) -> Result<Self, String> {
         let fields = Fields(json);
-        if json.get("position_embedding_type").is_some_and(|kind| kind != "absolute") {
-            return Err("position_embedding_type must be absolute".into());
-        }
+        fields.check(config_keys::of_family(family.name()))?;
         let config = match family {
             BertFamily::DistilBert => Self::distil_bert(&fields)?,
             _ => Self::bert(family, &fields)?,

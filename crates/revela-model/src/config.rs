@@ -6,8 +6,10 @@ use revela_base::file::FileError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config_keys;
 use crate::error::{ModelError, Result};
-use crate::kernels::AttentionShape;
+use crate::fields::Fields;
+use crate::kernels::{AttentionShape, Reach};
 
 /// A family of decoders: which architecture the names and options mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,31 @@ impl Family {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
+        }
+    }
+
+    // What transformers' configuration classes assume where a file says nothing.
+
+    fn usual_positions(self) -> usize {
+        match self {
+            Self::Llama => 2048,
+            Self::Qwen2 | Self::Qwen3 => 32_768,
+        }
+    }
+
+    /// Nothing: as many as there are heads.
+    fn usual_kv_heads(self) -> Option<usize> {
+        match self {
+            Self::Llama => None,
+            Self::Qwen2 | Self::Qwen3 => Some(32),
+        }
+    }
+
+    /// Nothing: the hidden size shared among heads.
+    fn usual_head_dim(self) -> Option<usize> {
+        match self {
+            Self::Llama | Self::Qwen2 => None,
+            Self::Qwen3 => Some(128),
         }
     }
 
@@ -99,34 +126,8 @@ pub struct DecoderConfig {
     pub tied: bool,
     /// Biases of attention.
     pub bias: AttentionBias,
-}
-
-/// The fields of config.json that are read; Hugging Face writes many more.
-#[derive(Deserialize)]
-struct Raw {
-    model_type: Option<String>,
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    max_position_embeddings: Option<usize>,
-    rms_norm_eps: Option<f64>,
-    rope_theta: Option<f64>,
-    rope_scaling: Option<Value>,
-    /// The newer place of theta and scaling.
-    rope_parameters: Option<Value>,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-    hidden_act: Option<String>,
-    #[serde(default)]
-    use_sliding_window: bool,
+    /// What tokens read: what is before them, or, in decoders made into encoders, all of the text.
+    pub reach: Reach,
 }
 
 impl DecoderConfig {
@@ -140,54 +141,53 @@ impl DecoderConfig {
     /// Parses the text of a config.json; `path` is for messages.
     pub fn parse(text: &[u8], path: &Path) -> Result<Self> {
         let wrong = |detail: String| ModelError::Config { path: path.to_owned(), detail };
-        let raw: Raw = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
-        let config = Self::from_raw(raw).map_err(wrong)?;
+        let json: Value = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
+        let config = Self::from_json(&json).map_err(wrong)?;
         config.check().map_err(|detail| ModelError::Config { path: path.to_owned(), detail })?;
         Ok(config)
     }
 
-    fn from_raw(raw: Raw) -> std::result::Result<Self, String> {
+    fn from_json(json: &Value) -> std::result::Result<Self, String> {
+        let fields = Fields(json);
         let known = || Family::ALL.map(Family::name).join(", ");
-        let name = raw.model_type.as_deref().unwrap_or("missing");
+        let name = json.get("model_type").and_then(Value::as_str).unwrap_or("missing");
         let family = Family::ALL
             .into_iter()
             .find(|f| f.name() == name)
             .ok_or_else(|| format!("model_type is {name}; the decoders known here are {}", known()))?;
-        if raw.hidden_act.as_deref().is_some_and(|act| act != "silu") {
-            return Err(format!("hidden_act is {:?}; only silu is known", raw.hidden_act));
-        }
-        if raw.mlp_bias || raw.use_sliding_window {
-            return Err("mlp_bias and use_sliding_window are not supported".into());
-        }
-        let heads = raw.num_attention_heads;
-        let bias = match (family, raw.attention_bias) {
+        fields.check(config_keys::of_family(name))?;
+        let heads = fields.size("num_attention_heads")?;
+        let layers = fields.size("num_hidden_layers")?;
+        check_layer_types(json, layers)?;
+        let bias = match (family, fields.flag("attention_bias")?) {
             (Family::Qwen2, _) => AttentionBias::Inputs,
             (Family::Llama | Family::Qwen3, true) => AttentionBias::All,
             (Family::Llama | Family::Qwen3, false) => AttentionBias::None,
         };
-        let rope = raw.rope_parameters.or(raw.rope_scaling).unwrap_or(Value::Null);
-        let theta = rope.get("rope_theta").and_then(Value::as_f64).or(raw.rope_theta).unwrap_or(10_000.0);
+        let rope = rope_parameters(json)?;
+        let theta = Fields(&rope).number_or("rope_theta", fields.number_or("rope_theta", 10_000.0)?)?;
+        let hidden_size = fields.size("hidden_size")?;
         Ok(Self {
             family,
-            vocab_size: raw.vocab_size,
-            hidden_size: raw.hidden_size,
-            intermediate_size: raw.intermediate_size,
-            layers: raw.num_hidden_layers,
+            vocab_size: fields.size("vocab_size")?,
+            hidden_size,
+            intermediate_size: fields.size("intermediate_size")?,
+            layers,
             attention: AttentionShape {
                 heads,
-                kv_heads: raw.num_key_value_heads.unwrap_or(heads),
-                dim: raw.head_dim.unwrap_or(match family {
-                    // What transformers assumes for Qwen3 whatever its hidden size.
-                    Family::Qwen3 => 128,
-                    Family::Llama | Family::Qwen2 => raw.hidden_size / heads.max(1),
-                }),
+                kv_heads: match json.get("num_key_value_heads") {
+                    None => family.usual_kv_heads().unwrap_or(heads),
+                    Some(_) => fields.size_or("num_key_value_heads", heads)?,
+                },
+                dim: fields.size_or("head_dim", family.usual_head_dim().unwrap_or(hidden_size / heads))?,
             },
-            max_positions: raw.max_position_embeddings.unwrap_or(2048),
-            rms_norm_eps: raw.rms_norm_eps.unwrap_or(1e-6),
+            max_positions: fields.length_or("max_position_embeddings", family.usual_positions())?,
+            rms_norm_eps: fields.number_or("rms_norm_eps", 1e-6)?,
             rope_theta: theta,
             rope_scaling: rope_scaling(&rope)?,
-            tied: raw.tie_word_embeddings,
+            tied: fields.flag("tie_word_embeddings")?,
             bias,
+            reach: if fields.flag_or("is_causal", true)? { Reach::Causal } else { Reach::Both },
         })
     }
 
@@ -251,6 +251,9 @@ impl DecoderConfig {
             "hidden_act": "silu",
             "torch_dtype": torch_dtype,
         });
+        if self.reach == Reach::Both {
+            json["is_causal"] = false.into();
+        }
         if let RopeScaling::Llama3 {
             factor,
             low_freq_factor,
@@ -283,6 +286,36 @@ impl DecoderConfig {
         let layer = attention + bias + head_norms + 3 * d * self.intermediate_size + 2 * d;
         self.vocab_size * d + self.layers * layer + d
     }
+}
+
+/// Layers that read a window only are not supported.
+fn check_layer_types(json: &Value, layers: usize) -> std::result::Result<(), String> {
+    let Some(list) = json.get("layer_types").filter(|list| !list.is_null()) else { return Ok(()) };
+    let list = list.as_array().ok_or("layer_types is no list")?;
+    if let Some(other) = list.iter().find(|kind| *kind != "full_attention") {
+        return Err(format!("layer_types has {other}, which is not supported; full_attention is"));
+    }
+    if list.len() == layers {
+        Ok(())
+    } else {
+        Err(format!("layer_types lists {} layers, but num_hidden_layers is {layers}", list.len()))
+    }
+}
+
+/// Base and scaling of rotary frequencies, from the older key where that is filled, as transformers has it.
+fn rope_parameters(json: &Value) -> std::result::Result<Value, String> {
+    let filled = |name: &str| json.get(name).filter(|v| v.as_object().is_some_and(|o| !o.is_empty()));
+    let empty = |v: &Value| v.is_null() || v.as_object().is_some_and(serde_json::Map::is_empty);
+    for name in ["rope_scaling", "rope_parameters"] {
+        if let Some(object) = filled(name).and_then(Value::as_object) {
+            config_keys::ROPE.check(object).map_err(|e| format!("{name}: {e}"))?;
+            return Ok(Value::Object(object.clone()));
+        }
+        if json.get(name).is_some_and(|v| !empty(v)) {
+            return Err(format!("{name} is no object"));
+        }
+    }
+    Ok(Value::Null)
 }
 
 fn rope_scaling(value: &Value) -> std::result::Result<RopeScaling, String> {

@@ -3,29 +3,12 @@
 //! Prefixes, length, end token and pooling must travel with the weights: an encoder used under another
 //! contract than it was trained with gives worse vectors without any error.
 
-use revela_base::embed::TextKind;
+use revela_base::embed::{Metric, TextKind};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::pooling::Pooling;
+use crate::pooling::{Pooling, Scale};
 use crate::tokenizer::TextTokenizer;
-
-/// How long vectors are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scale {
-    /// 1: similarity is the cosine.
-    #[default]
-    Unit,
-    /// As the model gives them: their length is part of a product's value.
-    Raw,
-}
-
-impl Scale {
-    fn is_unit(&self) -> bool {
-        *self == Self::Unit
-    }
-}
 
 /// How texts become token ids and token states become a vector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,13 +20,16 @@ pub struct Contract {
     pub passage_prompt: String,
     /// Longest sequence in tokens, special ones included; longer texts are cut at the end.
     pub max_length: usize,
-    /// An end token to append where the tokenizer does not do so itself.
+    /// An end token to append where the tokenizer does not do so itself; encoders have it in their tokenizer.
     pub append: Option<u32>,
     /// From token states to a vector.
     pub pooling: Pooling,
     /// How long the vector is.
     #[serde(default, skip_serializing_if = "Scale::is_unit")]
     pub scale: Scale,
+    /// By which similarity vectors are compared; how long they are says nothing of it.
+    #[serde(default, skip_serializing_if = "Metric::is_default")]
+    pub metric: Metric,
 }
 
 impl Contract {
@@ -57,7 +43,16 @@ impl Contract {
             append: tokenizer.missing_end()?,
             pooling,
             scale: Scale::Unit,
+            metric: Metric::Cosine,
         })
+    }
+
+    /// Lets the tokenizer append the end token, so that whatever other tool reads its file gets the same ids.
+    pub(crate) fn move_end_into(&mut self, tokenizer: &mut TextTokenizer) -> Result<()> {
+        match self.append.take() {
+            Some(end) if tokenizer.closing().last() != Some(&end) => tokenizer.end_with(end),
+            _ => Ok(()),
+        }
     }
 
     /// Put before texts of this kind.
@@ -98,7 +93,6 @@ impl Contract {
         ids.truncate(ids.len() - closing.len());
         if let Some(end) = self.append
             && closing.last() != Some(&end)
-            && ids.last() != Some(&end)
         {
             closing.push(end);
         }
@@ -120,6 +114,7 @@ mod tests {
             append: None,
             pooling: Pooling::Eos,
             scale: Scale::Unit,
+            metric: Metric::Cosine,
         };
         (contract, tokenizer)
     }

@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::Packing;
 use crate::config::{AttentionBias, DecoderConfig, Family};
-use crate::kernels::{AttentionMask, AttentionShape, Reach, Rope, RopeTable};
+use crate::kernels::{AttentionMask, AttentionShape, Rope, RopeTable};
 use crate::layers::{Embedding, Linear, RmsNorm, Run};
 
 /// Token ids of a batch, and which row belongs to which sequence.
@@ -201,7 +201,7 @@ impl Layer {
         (a.keys(x.clone(), frame), a.v_proj.forward(x, run))
     }
 
-    /// Second step: causal attention inside each sequence, before the output projection.
+    /// Second step: attention inside each sequence, before the output projection.
     pub fn attend(&self, qkv: Qkv, frame: &Frame) -> Tensor<2> {
         frame.run.kernels.attention(qkv.q, qkv.k, qkv.v, &frame.mask, frame.shape)
     }
@@ -277,7 +277,7 @@ impl Decoder {
             run,
             shape: self.config.attention,
             rope: Rope::new(table, packing.clone(), kernels, &device),
-            mask: AttentionMask::new(packing.clone(), Reach::Causal, kernels, &device),
+            mask: AttentionMask::new(packing.clone(), self.config.reach, kernels, &device),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::decoder::{Decoder, TokenBatch};
 use crate::layers::{Linear, Run};
 use crate::model_config::ModelConfig;
 use crate::modern_bert::ModernBert;
-use crate::pooling::Pooling;
+use crate::pooling::{Pooling, Scale};
 
 /// A transformer of any family.
 #[derive(Module, Debug)]
@@ -93,6 +93,8 @@ pub struct Dense {
     pub linear: Linear,
     #[module(skip)]
     activation: DenseActivation,
+    #[module(skip)]
+    input: Scale,
 }
 
 impl Dense {
@@ -103,7 +105,17 @@ impl Dense {
         activation: DenseActivation,
         device: &Device,
     ) -> Self {
-        Self { linear: Linear::zeros(inputs, outputs, bias, device), activation }
+        Self { linear: Linear::zeros(inputs, outputs, bias, device), activation, input: Scale::Raw }
+    }
+
+    /// The same layer for inputs that are brought to this length first.
+    pub(crate) fn with_input(self, input: Scale) -> Self {
+        Self { input, ..self }
+    }
+
+    /// How long its inputs are made before they enter it.
+    pub fn input(&self) -> Scale {
+        self.input
     }
 
     /// What follows it.
@@ -116,14 +128,18 @@ impl Dense {
         self.linear.width()
     }
 
+    /// `x`: `[rows, in]`, f32. Returns `[rows, out]`, f32.
     fn forward(&self, x: Tensor<2>, run: Run) -> Tensor<2> {
+        let dtype = self.linear.weight.val().dtype();
+        let x = self.input.apply(x).cast(dtype);
         let y = self.linear.forward(x, run);
-        match self.activation {
+        let y = match self.activation {
             DenseActivation::Identity => y,
             DenseActivation::Tanh => activation::tanh(y),
             DenseActivation::Relu => activation::relu(y),
             DenseActivation::Gelu => activation::gelu(y),
-        }
+        };
+        y.cast(burn::tensor::DType::F32)
     }
 }
 
@@ -157,9 +173,6 @@ impl EmbeddingModel {
     pub fn embed(&self, texts: &TokenBatch, pooling: Pooling, run: Run) -> Tensor<2> {
         let hidden = self.backbone.forward(texts, run);
         let pooled = pooling.pool(hidden, &texts.packing, run);
-        self.dense.iter().fold(pooled, |x, dense| {
-            let dtype = dense.linear.weight.val().dtype();
-            dense.forward(x.cast(dtype), run).cast(burn::tensor::DType::F32)
-        })
+        self.dense.iter().fold(pooled, |x, dense| dense.forward(x, run))
     }
 }

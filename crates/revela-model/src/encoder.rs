@@ -10,11 +10,11 @@ use std::sync::OnceLock;
 use burn::tensor::{Device, Tensor};
 use revela_base::artifact::{Artifact, ArtifactWriter, IfExists, MANIFEST};
 use revela_base::checksum::{Checksum, Fingerprint};
-use revela_base::embed::{EmbedError, Embedder, TextKind};
+use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
 use serde::{Deserialize, Serialize};
 
 use crate::adapter;
-use crate::contract::{Contract, Scale};
+use crate::contract::Contract;
 use crate::cpu::Matmul;
 use crate::decoder::TokenBatch;
 use crate::embedding_model::{Backbone, EmbeddingModel};
@@ -26,7 +26,7 @@ use crate::model_config::ModelConfig;
 use crate::names;
 use crate::op::runs_on;
 use crate::params::named;
-use crate::pooling::normalize;
+use crate::pooling::Scale;
 use crate::sentence_transformers::{Modules, contract_files, read_contract};
 use crate::tokenizer::{self, TextTokenizer};
 use crate::weights::{Precision, WEIGHTS, Weights, to_safetensors};
@@ -63,8 +63,9 @@ impl Encoder {
     ///
     /// # Errors
     /// When the tokenizer has ids that the model lacks.
-    pub fn new(model: EmbeddingModel, tokenizer: TextTokenizer, contract: Contract) -> Result<Self> {
+    pub fn new(model: EmbeddingModel, mut tokenizer: TextTokenizer, mut contract: Contract) -> Result<Self> {
         tokenizer.check_fits(model.backbone.config().vocab_size())?;
+        contract.move_end_into(&mut tokenizer)?;
         Ok(Self { model, tokenizer, contract, kernels: Kernels::default(), fingerprint: OnceLock::new() })
     }
 
@@ -102,9 +103,11 @@ impl Encoder {
         let mut tokenizer = TextTokenizer::open(dir)?;
         let modules = Modules::read(dir)?;
         let weights = Weights::read(dir)?.rename(names::without_head);
+        weights.check_room(config.least_parameters())?;
         let name_in_file = |name: &str| config.name_in_file(name);
         let backbone = weights.fill_as(Backbone::zeros(&config, device), &name_in_file, precision, device)?;
-        let model = EmbeddingModel { backbone, dense: modules.dense(precision, device)? };
+        let model =
+            EmbeddingModel { backbone, dense: modules.dense(config.hidden_size(), precision, device)? };
         let contract = match contract {
             Some(contract) => contract,
             None => read_contract(dir, &modules, &config, &mut tokenizer)?,
@@ -159,11 +162,7 @@ impl Encoder {
         let packed = runs_on(&self.model.sample());
         let batch = if packed { TokenBatch::packed(sequences) } else { TokenBatch::padded(sequences, 0) };
         let vectors: Tensor<2> = self.model.embed(&batch, self.contract.pooling, run);
-        let vectors = match self.contract.scale {
-            Scale::Unit => normalize(vectors),
-            Scale::Raw => vectors,
-        };
-        vectors.into_data().convert::<f32>().try_into_vec().unwrap_or_default()
+        self.contract.scale.apply(vectors).into_data().convert::<f32>().try_into_vec().unwrap_or_default()
     }
 
     fn try_embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>> {
@@ -174,7 +173,8 @@ impl Encoder {
             .collect::<Result<_>>()?;
         // Longest first: texts of one length share a batch, and the largest batch comes first, so that
         // running out of memory shows at once.
-        let mut order: Vec<usize> = (0..ids.len()).collect();
+        // A text without a token keeps a row of zeros.
+        let mut order: Vec<usize> = (0..ids.len()).filter(|&i| !ids[i].is_empty()).collect();
         order.sort_by_key(|&i| (std::cmp::Reverse(ids[i].len()), i));
         let width = self.dimension();
         let mut rows = vec![0.0; texts.len() * width];
@@ -196,12 +196,18 @@ impl Encoder {
             .part("config", self.model.backbone.config().to_json("").to_string())
             .part("contract", serde_json::to_string(&self.contract).unwrap_or_default())
             .part("tokenizer", self.tokenizer.to_json().unwrap_or_default());
+        for (name, linear) in self.model.backbone.clone().linears() {
+            if let Some(lora) = &linear.lora {
+                fingerprint = fingerprint.part(&format!("{name} scale"), lora.scale().to_le_bytes());
+            }
+        }
         // Under the names of files, which outlive those of modules.
         let config = self.model.backbone.config();
         let backbone =
             named(&self.model.backbone).into_iter().map(|(name, p)| (config.name_in_file(&name), p));
         let dense = self.model.dense.iter().enumerate().flat_map(|(number, dense)| {
-            let layer = format!("dense.{number}.{:?}", dense.activation());
+            let unit = if dense.input() == Scale::Unit { "unit." } else { "" };
+            let layer = format!("dense.{number}.{unit}{:?}", dense.activation());
             named(dense).into_iter().map(move |(name, p)| (format!("{layer}.{name}"), p))
         });
         for (name, parameter) in backbone.chain(dense) {
@@ -225,6 +231,10 @@ impl Embedder for Encoder {
 
     fn fingerprint(&self) -> Checksum {
         *self.fingerprint.get_or_init(|| self.compute_fingerprint())
+    }
+
+    fn metric(&self) -> Metric {
+        self.contract.metric
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str]) -> std::result::Result<Vec<f32>, EmbedError> {

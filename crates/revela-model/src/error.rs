@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use revela_base::file::FileError;
+use revela_base::interrupt::Interrupted;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum ModelError {
         /// Why it cannot be had.
         detail: String,
     },
+    /// A download was stopped.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// Adapters are asked for where the model has no layers.
     #[error("{0}")]
     Targets(String),

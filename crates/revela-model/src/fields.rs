@@ -3,27 +3,49 @@
 use serde_json::Value;
 
 use crate::kernels::Activation;
+use crate::keys::Keys;
+
+/// Sizes above this are no model's; memory for them must not be asked for.
+const LARGEST_SIZE: u64 = 1 << 28;
 
 /// A JSON object whose fields are read by name.
 pub(crate) struct Fields<'a>(pub(crate) &'a Value);
 
 impl Fields<'_> {
-    /// A positive whole number.
+    /// Refuses keys that are unknown or ask for what is not supported.
+    pub(crate) fn check(&self, keys: Option<Keys>) -> Result<(), String> {
+        let object = self.0.as_object().ok_or("it is no JSON object")?;
+        keys.map_or(Ok(()), |keys| keys.check(object))
+    }
+
+    /// A positive whole number of which memory is a multiple.
     pub(crate) fn size(&self, name: &str) -> Result<usize, String> {
         match self.0.get(name).and_then(Value::as_u64) {
             Some(0) => Err(format!("{name} is 0")),
+            Some(number) if number > LARGEST_SIZE => Err(format!("{name} is {number}; no model is so large")),
             Some(number) => Ok(number as usize),
             None => Err(format!("{name} is missing or no whole number")),
         }
     }
 
-    /// A whole number, or what it is where nothing is said.
+    /// The same, or what it is where nothing is said; 0 is allowed.
     pub(crate) fn size_or(&self, name: &str, otherwise: usize) -> Result<usize, String> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(otherwise),
-            Some(value) => {
-                value.as_u64().map(|n| n as usize).ok_or_else(|| format!("{name} is no whole number"))
-            }
+            Some(value) if value == &Value::from(0) => Ok(0),
+            Some(_) => self.size(name),
+        }
+    }
+
+    /// A positive whole number of any size, or what it is where nothing is said.
+    pub(crate) fn length_or(&self, name: &str, otherwise: usize) -> Result<usize, String> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(otherwise),
+            Some(value) => match value.as_u64() {
+                Some(0) => Err(format!("{name} is 0")),
+                Some(number) => Ok(usize::try_from(number).unwrap_or(usize::MAX)),
+                None => Err(format!("{name} is {value}, which is no whole number")),
+            },
         }
     }
 
@@ -38,8 +60,18 @@ impl Fields<'_> {
     }
 
     /// True or false; false where nothing is said.
-    pub(crate) fn flag(&self, name: &str) -> bool {
-        self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, String> {
+        self.flag_or(name, false)
+    }
+
+    /// True or false, or what it is where nothing is said.
+    pub(crate) fn flag_or(&self, name: &str, otherwise: bool) -> Result<bool, String> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(otherwise),
+            Some(value) => {
+                value.as_bool().ok_or_else(|| format!("{name} is {value}; true and false are known"))
+            }
+        }
     }
 
     /// The name of an activation; GELU where nothing is said.

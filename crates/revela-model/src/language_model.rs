@@ -9,10 +9,12 @@ use revela_base::artifact::{Artifact, ArtifactWriter, IfExists, MANIFEST};
 use crate::causal_lm::CausalLm;
 use crate::config::DecoderConfig;
 use crate::error::{ModelError, Result};
+use crate::kernels::Reach;
+use crate::model_config::ModelConfig;
 use crate::params::named;
 use crate::tokenizer::{self, TextTokenizer};
 use crate::weights::{Precision, WEIGHTS, Weights, to_safetensors};
-use crate::{hub, hugging_face};
+use crate::{adapter, hub, hugging_face};
 
 /// Name of the folder's format.
 pub const FORMAT: &str = "revela.language-model";
@@ -44,9 +46,18 @@ impl LanguageModel {
         if dir.join(MANIFEST).exists() {
             Artifact::<()>::open(dir, FORMAT, 1..=VERSION)?.verify()?;
         }
+        if adapter::is_adapter(dir) {
+            let detail = "a language model is opened without adapters; merge this one first".into();
+            return Err(ModelError::Adapter { path: dir.to_path_buf(), detail });
+        }
         let config = Arc::new(DecoderConfig::read(dir)?);
+        if config.reach != Reach::Causal {
+            let detail = "is_causal is false: it is an encoder, which cannot predict the next token".into();
+            return Err(ModelError::Config { path: dir.join("config.json"), detail });
+        }
         let tokenizer = TextTokenizer::open(dir)?;
         let weights = hugging_face::language_model_weights(Weights::read(dir)?, &config);
+        weights.check_room(ModelConfig::Decoder(Arc::clone(&config)).least_parameters())?;
         Self::new(weights.fill(CausalLm::zeros(config, device), precision, device)?, tokenizer)
     }
 

@@ -102,7 +102,7 @@ impl LoraConfig {
     }
 
     /// Whether a layer of this Hugging Face name carries an adapter.
-    fn covers(&self, name: &str) -> bool {
+    pub(crate) fn covers(&self, name: &str) -> bool {
         self.targets.iter().any(|target| target == ALL_LINEAR || is_called(name, target))
     }
 }
@@ -117,6 +117,11 @@ impl Lora {
             dropout: config.dropout,
             stream: seed.0,
         }
+    }
+
+    /// What the product of its parts is multiplied with.
+    pub(crate) fn scale(&self) -> f64 {
+        self.scale
     }
 
     pub(crate) fn forward(&self, x: Tensor<2>, run: Run) -> Tensor<2> {

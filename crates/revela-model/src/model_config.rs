@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use crate::bert_config::{BertConfig, BertFamily};
 use crate::config::{DecoderConfig, Family};
 use crate::error::{ModelError, Result};
+use crate::kernels::Reach;
 use crate::modern_bert_config::ModernBertConfig;
 use crate::names;
 use crate::pooling::Pooling;
+
+/// The file's name in a model folder.
+pub(crate) const FILE: &str = "config.json";
 
 /// `model_type` of ModernBERT.
 const MODERN_BERT: &str = "modernbert";
@@ -33,7 +37,7 @@ impl ModelConfig {
     /// # Errors
     /// When it is missing, no JSON, of an unknown family (the error lists the known ones) or impossible.
     pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join("config.json");
+        let path = dir.join(FILE);
         let text = std::fs::read(&path).map_err(FileError::io("read", &path))?;
         Self::parse(&text, &path)
     }
@@ -105,19 +109,46 @@ impl ModelConfig {
         }
     }
 
-    /// The usual pooling of the family.
+    /// The usual pooling: of the only state that has read the whole text, or of all that have.
     pub fn usual_pooling(&self) -> Pooling {
         match self {
-            Self::Decoder(_) => Pooling::Eos,
-            Self::Bert(_) | Self::ModernBert(_) => Pooling::Mean,
+            Self::Decoder(config) if config.reach == Reach::Causal => Pooling::Eos,
+            Self::Decoder(_) | Self::Bert(_) | Self::ModernBert(_) => Pooling::Mean,
         }
+    }
+
+    /// Put before queries and before passages where nothing is said.
+    pub fn usual_prompts(&self) -> [&'static str; 2] {
+        match self {
+            Self::Decoder(_) => ["query: ", "passage: "],
+            Self::Bert(_) | Self::ModernBert(_) => ["", ""],
+        }
+    }
+
+    /// Numbers of a model without a head, or a little less; of impossible sizes too.
+    pub(crate) fn least_parameters(&self) -> u128 {
+        let layers = self.layers() as u128;
+        let (vocabulary, d) = (self.vocab_size() as u128, self.hidden_size() as u128);
+        let (rows, layer) = match self {
+            Self::Decoder(config) => {
+                let a = config.attention;
+                let heads = a.dim as u128 * (2 * a.heads as u128 + 2 * a.kv_heads as u128);
+                (vocabulary, d * heads + 3 * d * config.intermediate_size as u128)
+            }
+            Self::Bert(config) => {
+                let rows = vocabulary + config.position_rows as u128 + config.token_types as u128;
+                (rows, 4 * d * d + 2 * d * config.intermediate_size as u128)
+            }
+            Self::ModernBert(config) => (vocabulary, 4 * d * d + 3 * d * config.intermediate_size as u128),
+        };
+        rows * d + layers * layer
     }
 
     /// # Errors
     /// When vectors of this pooling would not depend on the text.
     pub fn check_pooling(&self, pooling: Pooling) -> std::result::Result<(), String> {
         match (self, pooling) {
-            (Self::Decoder(config), Pooling::Cls) => Err(format!(
+            (Self::Decoder(config), Pooling::Cls) if config.reach == Reach::Causal => Err(format!(
                 "cls pooling is impossible for {}: its first token reads nothing but itself; choose mean or eos",
                 config.family.name()
             )),

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::config_keys;
 use crate::fields::Fields;
 use crate::kernels::{Activation, AttentionShape};
 
@@ -72,6 +73,7 @@ pub struct ModernBertConfig {
 impl ModernBertConfig {
     pub(crate) fn parse(json: &Value) -> Result<Self, String> {
         let fields = Fields(json);
+        fields.check(config_keys::of_family("modernbert"))?;
         let (hidden_size, heads) = (fields.size("hidden_size")?, fields.size("num_attention_heads")?);
         let dim = hidden_size / heads;
         if dim * heads != hidden_size || !dim.is_multiple_of(2) {
@@ -88,11 +90,16 @@ impl ModernBertConfig {
             norm_eps: fields.number_or("norm_eps", 1e-5)?,
             window: fields.size_or("local_attention", 128)?,
             global_theta,
-            local_theta: theta(json, "sliding_attention", "local_rope_theta")?.unwrap_or(global_theta),
+            local_theta: match theta(json, "sliding_attention", "local_rope_theta")? {
+                Some(theta) => theta,
+                // Said to be nothing, it is the other's; not said, a number of its own.
+                None if json.get("local_rope_theta").is_some_and(Value::is_null) => global_theta,
+                None => 10_000.0,
+            },
             activation: fields.activation("hidden_activation")?,
-            attention_bias: Bias::of(fields.flag("attention_bias")),
-            mlp_bias: Bias::of(fields.flag("mlp_bias")),
-            norm_bias: Bias::of(fields.flag("norm_bias")),
+            attention_bias: Bias::of(fields.flag("attention_bias")?),
+            mlp_bias: Bias::of(fields.flag("mlp_bias")?),
+            norm_bias: Bias::of(fields.flag("norm_bias")?),
             source: json.clone(),
         })
     }
@@ -133,10 +140,15 @@ fn layers(json: &Value) -> Result<Vec<Attention>, String> {
 /// The base of rotary frequencies, where newer or older files put it.
 fn theta(json: &Value, newer: &str, older: &str) -> Result<Option<f64>, String> {
     let rope = json.pointer(&format!("/rope_parameters/{newer}"));
-    if let Some(kind) = rope.and_then(|r| r.get("rope_type")).and_then(Value::as_str)
-        && kind != "default"
-    {
-        return Err(format!("rope_type {kind} is not supported for ModernBERT"));
+    if let Some(object) = rope.and_then(Value::as_object) {
+        config_keys::PLAIN_ROPE.check(object).map_err(|e| format!("rope_parameters, {newer}: {e}"))?;
     }
-    Ok(rope.and_then(|r| r.get("rope_theta")).or_else(|| json.get(older)).and_then(Value::as_f64))
+    let given = rope.and_then(|r| r.get("rope_theta")).or_else(|| json.get(older));
+    match given.filter(|theta| !theta.is_null()) {
+        None => Ok(None),
+        Some(theta) => match theta.as_f64().filter(|theta| *theta > 0.0) {
+            Some(theta) => Ok(Some(theta)),
+            None => Err(format!("{older} is {theta}, which is no positive number")),
+        },
+    }
 }

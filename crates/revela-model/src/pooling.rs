@@ -39,6 +39,32 @@ impl Pooling {
     }
 }
 
+/// How long vectors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// 1.
+    #[default]
+    Unit,
+    /// As the model gives them.
+    Raw,
+}
+
+impl Scale {
+    /// Whether it is the usual one.
+    pub(crate) fn is_unit(&self) -> bool {
+        *self == Self::Unit
+    }
+
+    /// Brings rows to this length.
+    pub fn apply(self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Unit => normalize(x),
+            Self::Raw => x,
+        }
+    }
+}
+
 /// Brings rows to unit length; rows shorter than 1e-12 stay short.
 pub fn normalize(x: Tensor<2>) -> Tensor<2> {
     let length = x.clone().powf_scalar(2.0).sum_dim(1).sqrt().clamp_min(1e-12);

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use revela_base::embed::Metric;
 use revela_base::seed::Seed;
 
 use crate::config::{AttentionBias, DecoderConfig, Family, RopeScaling};
-use crate::contract::{Contract, Scale};
+use crate::contract::Contract;
 use crate::decoder::Decoder;
 use crate::encoder::Encoder;
 use crate::init::draw;
-use crate::kernels::AttentionShape;
-use crate::pooling::Pooling;
+use crate::kernels::{AttentionShape, Reach};
+use crate::pooling::{Pooling, Scale};
 use crate::tokenizer::{Cut, TextTokenizer};
 
 /// Two layers of width 32, 97 tokens.
@@ -29,6 +30,7 @@ pub fn tiny_config() -> DecoderConfig {
         rope_scaling: RopeScaling::None,
         tied: false,
         bias: AttentionBias::None,
+        reach: Reach::Causal,
     }
 }
 
@@ -47,6 +49,7 @@ pub fn tiny_encoder() -> Encoder {
         append: None,
         pooling: Pooling::Mean,
         scale: Scale::Unit,
+        metric: Metric::Cosine,
     };
     Encoder::new(decoder.into(), tokenizer, contract).expect("the tokenizer fits by construction")
 }

@@ -16,7 +16,8 @@ use crate::params::{Parameter, map_named, named};
 
 /// The single-file name.
 pub const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+/// The name of the list of shards.
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// How numbers are stored in memory and in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -131,6 +132,22 @@ impl Weights {
     /// Takes a tensor out.
     pub fn take(&mut self, name: &str) -> Option<Stored> {
         self.tensors.remove(name)
+    }
+
+    /// Refuses a configuration that asks for many more numbers than there are, before memory for them is.
+    ///
+    /// # Errors
+    /// Both counts.
+    pub(crate) fn check_room(&self, parameters: u128) -> Result<()> {
+        // A misfit that memory bears is named tensor by tensor later.
+        const BEARABLE: u128 = 1 << 26;
+        let there: u128 = self.tensors.values().map(|tensor| tensor.data.len() as u128).sum();
+        if parameters <= 2 * there + BEARABLE {
+            return Ok(());
+        }
+        Err(self.wrong(format!(
+            "the configuration describes {parameters} numbers or more, but only {there} are there"
+        )))
     }
 
     /// Renames tensors, or drops those for which `rename` gives nothing.
@@ -251,7 +268,8 @@ pub fn stored_dtype(dir: &Path) -> Result<String> {
     Ok(dtypes.join(", "))
 }
 
-fn shards(index: &Path) -> Result<Vec<String>> {
+/// The files that a list of shards names.
+pub(crate) fn shards(index: &Path) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,

@@ -227,8 +227,7 @@ fn folders_that_do_not_fit_together_are_refused() {
         message(&move |dir| {
             std::fs::create_dir(dir.join("1_Pooling")).unwrap();
             std::fs::write(dir.join("1_Pooling/config.json"), text).unwrap();
-            let modules =
-                r#"[{"path": "", "type": "a.Transformer"}, {"path": "1_Pooling", "type": "a.Pooling"}]"#;
+            let modules = r#"[{"path": "", "type": "sentence_transformers.models.Transformer"}, {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#;
             std::fs::write(dir.join("modules.json"), modules).unwrap();
         })
     };

@@ -117,7 +117,7 @@ impl HeldOut {
         self.documents.iter().map(passage_text).collect()
     }
 
-    /// Exact search with an encoder's vectors.
+    /// Exact search with an encoder's vectors, by its own similarity.
     pub(crate) fn dense(
         &self,
         embedder: &dyn Embedder,
@@ -127,8 +127,10 @@ impl HeldOut {
         let texts = self.texts();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let queries: Vec<&str> = self.split.queries.iter().map(|q| q.text.as_str()).collect();
-        let rows = embed_all(embedder, TextKind::Passage, &texts, progress, interrupt)?;
-        let queries = embed_all(embedder, TextKind::Query, &queries, progress, interrupt)?;
+        let mut rows = embed_all(embedder, TextKind::Passage, &texts, progress, interrupt)?;
+        let mut queries = embed_all(embedder, TextKind::Query, &queries, progress, interrupt)?;
+        rows.make_comparable(embedder.metric());
+        queries.make_comparable(embedder.metric());
         Ok(flat::search(rows.view(), queries.view(), self.search_depth(), &|_| true)?)
     }
 
@@ -231,6 +233,10 @@ impl Embedder for Remembering<'_> {
 
     fn fingerprint(&self) -> Checksum {
         self.inner.fingerprint()
+    }
+
+    fn metric(&self) -> revela_base::embed::Metric {
+        self.inner.metric()
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {

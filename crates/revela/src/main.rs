@@ -11,6 +11,7 @@ mod teachers;
 mod test_collection;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use revela_base::interrupt::{Interrupt, Interrupted};
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let context = Context { progress: Terminal::new(cli.quiet), interrupt: Interrupt::new() };
     watch_for_interrupts(&context);
+    revela_model::hub::watch(Arc::new(context.progress.clone()), context.interrupt.clone());
     match commands::run(cli.command, &context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),

@@ -42,7 +42,7 @@ pub enum Duplicates {
 #[derive(Debug, Clone)]
 pub struct CollectionBuilder {
     path: PathBuf,
-    metric: Metric,
+    metric: Option<Metric>,
     analyser: Analyser,
     shard_rows: u32,
     duplicates: Duplicates,
@@ -52,12 +52,12 @@ pub struct CollectionBuilder {
 }
 
 impl CollectionBuilder {
-    /// A collection that will stand at `path`, which must not hold one yet. Cosine similarity, prose,
+    /// A collection that will stand at `path`, which must not hold one yet. The embedder's similarity, prose,
     /// a million rows per shard, no duplicate ids, unless other options are set.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            metric: Metric::Cosine,
+            metric: None,
             analyser: Analyser::Prose,
             shard_rows: 1_000_000,
             duplicates: Duplicates::Refuse,
@@ -67,10 +67,10 @@ impl CollectionBuilder {
         }
     }
 
-    /// How vectors are compared.
+    /// How vectors are compared, instead of as their embedder says (given vectors: by cosine).
     #[must_use]
     pub fn metric(mut self, metric: Metric) -> Self {
-        self.metric = metric;
+        self.metric = Some(metric);
         self
     }
 
@@ -137,7 +137,10 @@ impl CollectionBuilder {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let vectors = match embedder {
-            Some(embedder) => Some(self.space(embedder.dimension(), Some(embedder.fingerprint()))?),
+            Some(embedder) => {
+                let encoder = Some(embedder.fingerprint());
+                Some(self.space(embedder.dimension(), embedder.metric(), encoder)?)
+            }
             None => None,
         };
         let texts = Some(TextSpace { analyser: self.analyser });
@@ -159,18 +162,18 @@ impl CollectionBuilder {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Collection, Error> {
-        let space = self.space(rows.dim(), None)?;
+        let space = self.space(rows.dim(), Metric::default(), None)?;
         self.fill(Some(space), None, Watch { progress, interrupt }, |sink, watch| {
             feed::vectors(sink, rows, ids, 0, watch)
         })
     }
 
-    fn space(&self, dim: usize, encoder: Option<Checksum>) -> Result<VectorSpace, Error> {
+    fn space(&self, dim: usize, usual: Metric, encoder: Option<Checksum>) -> Result<VectorSpace, Error> {
         match u32::try_from(dim) {
             Ok(dim) if dim > 0 => {
                 self.vectors.check(dim)?;
                 let dtype = self.vectors.dtype;
-                Ok(VectorSpace { dim, dtype, metric: self.metric, encoder })
+                Ok(VectorSpace { dim, dtype, metric: self.metric.unwrap_or(usual), encoder })
             }
             _ => Err(Error::Option {
                 option: "dimension",

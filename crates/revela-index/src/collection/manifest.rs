@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bm25::Analyser;
 use crate::error::Error;
-use crate::metric::Metric;
+use crate::metric::{self, Metric};
 use crate::options::VectorOptions;
 use crate::recall::RecallCurve;
 use crate::vectors::Dtype;
@@ -47,7 +47,7 @@ impl VectorSpace {
         if found != expected {
             return Err(Error::Dimension { what: format!("query {number}"), expected, found });
         }
-        self.metric.prepare("the queries", number as u64, expected, vector)
+        metric::prepare(self.metric, "the queries", number as u64, expected, vector)
     }
 
     /// Refuses an encoder that did not make the vectors of the collection at `path`.

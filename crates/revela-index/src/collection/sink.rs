@@ -14,7 +14,7 @@ use super::manifest::{self, Deleted, Manifest, Settings, ShardEntry};
 use super::resume::{self, Begun, Finished, Known, Row};
 use crate::bm25::TextIndexWriter;
 use crate::error::Error;
-use crate::metric::Metric;
+use crate::metric::{self, Metric};
 use crate::passage::Passage;
 use crate::payload::{Payload, PayloadColumn};
 use crate::rowset::RowSet;
@@ -101,7 +101,7 @@ impl<'a> Sink<'a> {
     fn prepare(&self, data: &mut [f32]) -> Result<(), Error> {
         let Some(space) = &self.manifest.settings.vectors else { return Ok(()) };
         let dim = space.dim as usize;
-        space.metric.prepare("the vectors", self.rows, dim, data)?;
+        metric::prepare(space.metric, "the vectors", self.rows, dim, data)?;
         space.dtype.round("the vectors", self.rows, dim, data)
     }
 

@@ -174,6 +174,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::metric::Metric;
     use crate::testing::HashEmbedder;
 
     struct Counting(HashEmbedder, AtomicUsize);
@@ -185,6 +186,10 @@ mod tests {
 
         fn fingerprint(&self) -> Checksum {
             self.0.fingerprint()
+        }
+
+        fn metric(&self) -> Metric {
+            self.0.metric()
         }
 
         fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {

@@ -20,6 +20,7 @@ mod writer;
 use rayon::prelude::*;
 
 use crate::error::{Error, RowProblem};
+use crate::metric::Metric;
 
 pub use fvecs::write as write_fvecs;
 pub use jsonl::write as write_jsonl;
@@ -114,6 +115,21 @@ impl Vectors {
         normalise_rows(what, 0, self.dim, &mut self.data)
     }
 
+    /// Makes the rows' dot products this similarity. A row without a direction stays as it is: it is similar
+    /// to nothing.
+    pub fn make_comparable(&mut self, metric: Metric) {
+        let scale = |row: &mut [f32]| {
+            let square = dot(row, row);
+            if square >= SMALLEST_SQUARE {
+                scale_row(row, square);
+            }
+        };
+        match metric {
+            Metric::Cosine => self.data.par_chunks_exact_mut(self.dim).for_each(scale),
+            Metric::Dot => {}
+        }
+    }
+
     /// The numbers, row-major.
     pub fn into_data(self) -> Vec<f32> {
         self.data
@@ -203,8 +219,7 @@ pub(crate) fn normalise_rows(what: &str, first: u64, dim: usize, data: &mut [f32
         if square < SMALLEST_SQUARE {
             return Err(row_error(what, first + row as u64, RowProblem::Zero));
         }
-        let scale = 1.0 / square.sqrt();
-        numbers.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
+        scale_row(numbers, square);
         Ok(())
     };
     // The first bad row is the one reported, whatever thread saw it.
@@ -213,6 +228,12 @@ pub(crate) fn normalise_rows(what: &str, first: u64, dim: usize, data: &mut [f32
     }
     let bad = data.par_chunks_exact_mut(dim).enumerate().map(scale).find_first(Result::is_err);
     bad.unwrap_or(Ok(()))
+}
+
+/// Brings a row of this squared length to length 1.
+fn scale_row(row: &mut [f32], square: f64) {
+    let scale = 1.0 / square.sqrt();
+    row.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
 }
 
 /// Sums that are kept apart, so that the compiler may add several at once.

@@ -36,11 +36,15 @@ impl Dtype {
             return Ok(());
         }
         for (row, numbers) in (first..).zip(data.chunks_exact_mut(dim)) {
+            let had_a_direction = numbers.iter().any(|x| *x != 0.0);
             for (at, x) in numbers.iter_mut().enumerate() {
                 *x = f16::from_f32(*x).to_f32();
                 if !x.is_finite() {
                     return Err(row_error(what, row, RowProblem::TooLargeForHalf(at)));
                 }
+            }
+            if had_a_direction && numbers.iter().all(|x| *x == 0.0) {
+                return Err(row_error(what, row, RowProblem::TooSmallForHalf));
             }
         }
         Ok(())
@@ -146,5 +150,12 @@ mod tests {
         let error = Dtype::F16.round("x", 5, 2, &mut data).unwrap_err().to_string();
         assert!(error.contains("row 6 of x") && error.contains("position 1"), "{error}");
         Dtype::F32.round("x", 0, 2, &mut data).unwrap();
+    }
+
+    #[test]
+    fn rows_that_half_precision_makes_zero_are_refused_and_zeros_are_not() {
+        let mut data = vec![0.0, 0.0, 1e-9, 1.0, 1e-9, -1e-10];
+        let error = Dtype::F16.round("x", 5, 2, &mut data).unwrap_err().to_string();
+        assert!(error.contains("row 7 of x") && error.contains("f16"), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use revela_base::checksum::Checksum;
-use revela_base::embed::{EmbedError, Embedder, TextKind};
+use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
 use tokio::sync::oneshot;
 
 use crate::config::Batching;
@@ -225,6 +225,10 @@ impl Embedder for BlockingEmbedder {
 
     fn fingerprint(&self) -> Checksum {
         self.shared.encoder.fingerprint()
+    }
+
+    fn metric(&self) -> Metric {
+        self.shared.encoder.metric()
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {

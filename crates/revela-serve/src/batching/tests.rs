@@ -24,6 +24,10 @@ impl Embedder for Lengths {
         Checksum::of(b"lengths")
     }
 
+    fn metric(&self) -> Metric {
+        Metric::Dot
+    }
+
     fn embed(&self, _kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {
         if let Some(gate) = &self.gate {
             // Once the other end is gone, batches go through freely.

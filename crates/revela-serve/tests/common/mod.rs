@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use revela_base::checksum::Checksum;
-use revela_base::embed::{EmbedError, Embedder, TextKind};
+use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Silent;
 use revela_index::testing::HashEmbedder;
@@ -64,6 +64,10 @@ impl Embedder for ByteEncoder {
 
     fn fingerprint(&self) -> Checksum {
         self.inner.fingerprint()
+    }
+
+    fn metric(&self) -> Metric {
+        self.inner.metric()
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {

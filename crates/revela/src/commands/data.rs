@@ -1,7 +1,6 @@
 //! `revela data`: from raw text to chunks and training groups.
 
 mod fetch;
-mod hub;
 mod quality;
 
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use revela_base::checksum::Checksum;
-use revela_base::embed::{EmbedError, Embedder, TextKind};
+use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
@@ -157,6 +157,10 @@ impl Embedder for Served {
 
     fn fingerprint(&self) -> Checksum {
         self.0.fingerprint()
+    }
+
+    fn metric(&self) -> Metric {
+        self.0.metric()
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {

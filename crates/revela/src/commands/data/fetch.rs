@@ -10,9 +10,9 @@ use revela_base::progress::Progress;
 use revela_eval::catalog::{self, HubSource, Task};
 use revela_eval::dataset::{SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotInfo};
 use revela_eval::{Best, Cell, Column, Table};
+use revela_hub::{Environment, Hub, RemoteFile, Repository, Watch};
 
 use super::super::say;
-use super::hub::{Hub, RemoteFile};
 use crate::Context;
 
 /// Width of the table of tasks.
@@ -44,16 +44,19 @@ pub(crate) fn fetch(args: &Fetch, context: &Context) -> Result<()> {
     if out.exists() {
         bail!("{} already exists; choose another folder with --out", out.display());
     }
-    let hub = Hub::new(&args.hub);
-    let files = wanted(hub.files(&source.repo, &source.revision)?, &task, source);
+    let endpoint = args.hub.trim_end_matches('/').to_owned();
+    let hub = Hub::new(&Environment { endpoint, ..Environment::read() });
+    let repository = Repository::DataSet(&source.repo);
+    let files = wanted(hub.files(repository, &source.revision)?, &task, source);
     if files.is_empty() {
         bail!("{} at {} holds none of the files of {name}", source.repo, source.revision);
     }
     let partial = partial_folder(&out);
-    let total = files.iter().map(|file| file.size).sum();
+    let total: u64 = files.iter().filter_map(|file| file.size).sum();
     let progress = context.progress.task("fetching", "bytes", Some(total));
     for file in &files {
-        hub.fetch(source, file, &partial.join(&file.path), &*progress, &context.interrupt)?;
+        let watch = Watch { progress: &*progress, interrupt: &context.interrupt };
+        hub.fetch(repository, &source.revision, file, &partial.join(&file.path), watch)?;
     }
     drop(progress);
     keep(

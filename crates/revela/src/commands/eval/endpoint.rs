@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use revela_base::checksum::{Checksum, Fingerprint};
-use revela_base::embed::{EmbedError, Embedder, TextKind};
+use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::Agent;
@@ -198,6 +198,10 @@ impl Embedder for Endpoint {
 
     fn fingerprint(&self) -> Checksum {
         self.fingerprint
+    }
+
+    fn metric(&self) -> Metric {
+        Metric::Cosine
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {

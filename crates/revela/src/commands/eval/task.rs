@@ -8,6 +8,7 @@ use revela_eval::catalog::{self, Task};
 use revela_eval::dataset::{self, Selection};
 use revela_eval::metrics::Metric;
 use revela_eval::mteb::MtebTask;
+use revela_hub::Environment;
 
 use super::DataArgs;
 use crate::evaluation::HeldOut;
@@ -103,18 +104,11 @@ impl Target {
 /// The folder that is meant: the path, or, where nothing stands there, the data set `org/name` in the hub's cache.
 pub(super) fn folder(path: &Path) -> PathBuf {
     let name = path.to_str().filter(|name| name.split('/').filter(|part| !part.is_empty()).count() == 2);
-    let cached = name.zip(hub_cache()).map(|(name, cache)| dataset::in_hub_cache(&cache, name));
+    let cached = name.map(|name| dataset::in_hub_cache(&Environment::read().cache, name));
     match cached {
         Some(cached) if !path.exists() && cached.is_dir() => cached,
         _ => path.to_owned(),
     }
-}
-
-/// Where the hub's own tools keep what they downloaded.
-fn hub_cache() -> Option<PathBuf> {
-    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || of("HOME").map(|home| home.join(".cache/huggingface"));
-    of("HF_HUB_CACHE").or_else(|| Some(of("HF_HOME").or_else(home)?.join("hub")))
 }
 
 fn list(names: &[String]) -> String {

@@ -75,9 +75,9 @@ pub(crate) struct Build {
     /// How texts are split into terms: code or prose.
     #[arg(long, value_parser = parse_analyser, default_value = "prose")]
     analyser: Analyser,
-    /// How vectors are compared: cosine or dot.
-    #[arg(long, value_parser = parse_named::<Metric>, default_value = "cosine")]
-    metric: Metric,
+    /// How vectors are compared: cosine or dot [default: as the encoder says, and cosine for --vectors]
+    #[arg(long, value_parser = parse_named::<Metric>)]
+    metric: Option<Metric>,
     /// What happens when an id comes again: refuse or last-wins.
     #[arg(long, value_parser = parse_named::<Duplicates>, default_value = "refuse")]
     duplicates: Duplicates,
@@ -226,11 +226,13 @@ impl VectorFlags {
 pub(crate) fn build(args: &Build, context: &Context) -> Result<()> {
     let mut builder = CollectionBuilder::new(&args.out)
         .analyser(args.analyser)
-        .metric(args.metric)
         .duplicates(args.duplicates)
         .shard_rows(args.shard_rows)
         .vectors(args.vectors.options())
         .seed(Seed(args.seed));
+    if let Some(metric) = args.metric {
+        builder = builder.metric(metric);
+    }
     let (progress, interrupt) = (&context.progress, &context.interrupt);
     let built = match args.source.passages(&args.reading)? {
         Some(passages) => {

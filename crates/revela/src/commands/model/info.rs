@@ -51,6 +51,7 @@ fn facts(encoder: &Encoder, dir: &Path) -> Result<Value> {
         "pooling": contract.pooling,
         "dense": model.dense.iter().map(|dense| dense.width()).collect::<Vec<_>>(),
         "vectors": contract.scale,
+        "metric": contract.metric,
         "dimension": encoder.dimension(),
         "query_prompt": contract.query_prompt,
         "passage_prompt": contract.passage_prompt,

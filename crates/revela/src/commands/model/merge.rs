@@ -33,7 +33,7 @@ pub(crate) struct Merge {
 pub(super) fn run(args: &Merge) -> Result<()> {
     let dir = hub::locate(&args.adapter)?;
     if !adapter::is_adapter(&dir) {
-        bail!("{} is no adapter: it has no adapter_config.json, or a whole model", dir.display());
+        bail!("{} is no adapter: it has no adapter_config.json", dir.display());
     }
     let base = args.base.as_deref().map(hub::locate).transpose()?;
     let device = DeviceChoice::Cpu.open()?;

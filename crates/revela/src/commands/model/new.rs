@@ -12,7 +12,7 @@ use revela_model::causal_lm::CausalLm;
 use revela_model::config::{AttentionBias, DecoderConfig, Family, RopeScaling};
 use revela_model::device::DeviceChoice;
 use revela_model::init::draw;
-use revela_model::kernels::AttentionShape;
+use revela_model::kernels::{AttentionShape, Reach};
 use revela_model::language_model::LanguageModel;
 use revela_model::params::count;
 use revela_model::tokenizer::{Cut, TextTokenizer};
@@ -118,6 +118,7 @@ pub(crate) fn fresh(tokenizer: TextTokenizer, shape: &Shape, seed: Seed) -> Resu
         rope_scaling: RopeScaling::None,
         tied: true,
         bias: AttentionBias::None,
+        reach: Reach::Causal,
     };
     config.check().map_err(anyhow::Error::msg).context("these sizes make no model")?;
     let device = DeviceChoice::Cpu.open()?;

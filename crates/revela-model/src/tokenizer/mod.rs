@@ -1,5 +1,7 @@
 //! Texts to token ids. The only place where the `tokenizers` crate enters.
 
+mod settings;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +19,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
+use tokenizers::{AddedToken, Encoding, SplitDelimiterBehavior, Token, Tokenizer};
 
 use crate::error::{ModelError, Result};
 
@@ -51,10 +53,8 @@ pub enum Cut {
 pub struct TextTokenizer {
     inner: Tokenizer,
     path: PathBuf,
-    /// The special tokens that the tokenizer puts after every text.
-    closing: Vec<u32>,
-    /// Where its file says that texts are cut.
-    cut_at: Option<usize>,
+    /// The special tokens that the tokenizer puts before and after every text.
+    frame: Frame,
     /// Files of other tools that belong to it, by name.
     companions: BTreeMap<String, Value>,
 }
@@ -87,22 +87,16 @@ impl TextTokenizer {
             detail: format!("it cannot be read: {e}"),
         };
         let mut inner = Tokenizer::from_bytes(bytes).map_err(wrong)?;
-        let cut_at = inner.get_truncation().map(|truncation| truncation.max_length);
         // Cutting and padding are the encoding contract's business.
         inner.with_truncation(None).map_err(wrong)?;
         inner.with_padding(None);
-        let closing = closing(&inner).map_err(wrong)?;
-        Ok(Self { inner, path: path.to_owned(), closing, cut_at, companions: BTreeMap::new() })
+        let frame = Frame::of(&inner).map_err(wrong)?;
+        Ok(Self { inner, path: path.to_owned(), frame, companions: BTreeMap::new() })
     }
 
     /// The special tokens that it puts after every text.
     pub fn closing(&self) -> &[u32] {
-        &self.closing
-    }
-
-    /// Where its file says that texts are cut, in tokens.
-    pub(crate) fn cut_at(&self) -> Option<usize> {
-        self.cut_at
+        &self.frame.closing
     }
 
     /// A file of other tools that came with it.
@@ -113,18 +107,6 @@ impl TextTokenizer {
     /// All files of other tools that came with it.
     pub(crate) fn companions(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.companions.iter().map(|(name, json)| (name.as_str(), json))
-    }
-
-    /// Makes it put texts into lower case before anything else, if it does not do so already.
-    pub(crate) fn lower_case(&mut self) -> Result<()> {
-        let old = self.inner.get_normalizer().cloned();
-        let text = serde_json::to_string(&old).unwrap_or_default();
-        if text.contains("\"Lowercase\"") || text.contains("\"lowercase\":true") {
-            return Ok(());
-        }
-        let normalizers = std::iter::once(Lowercase.into()).chain(old).collect();
-        let changed = self.inner.with_normalizer(Some(Normalizers::new(normalizers))).map(|_| ());
-        changed.map_err(|e| self.wrong(e.to_string()))
     }
 
     /// Trains a byte-level BPE tokenizer that ends every text with [`EOS`].
@@ -235,15 +217,22 @@ impl TextTokenizer {
     }
 }
 
-/// What the tokenizer adds after a text.
-fn closing(inner: &Tokenizer) -> tokenizers::Result<Vec<u32>> {
-    let ids = |special| inner.encode_fast("a", special).map(|e| e.get_ids().to_vec());
-    let (whole, bare) = (ids(true)?, ids(false)?);
-    let at = whole.windows(bare.len().max(1)).position(|window| window == bare);
-    Ok(match at {
-        Some(at) if !bare.is_empty() => whole[at + bare.len()..].to_vec(),
-        _ => Vec::new(),
-    })
+/// What a tokenizer puts around a text.
+#[derive(Debug, Clone, Default)]
+struct Frame {
+    opening: Vec<u32>,
+    closing: Vec<u32>,
+}
+
+impl Frame {
+    /// Shows the tokenizer's last step a token that no text has.
+    fn of(inner: &Tokenizer) -> tokenizers::Result<Self> {
+        let text = Token::new(u32::MAX, String::new(), (0, 0));
+        let whole = inner.post_process(Encoding::from_tokens(vec![text], 0), None, true)?;
+        let mut parts = whole.get_ids().split(|id| *id == u32::MAX).map(<[u32]>::to_vec);
+        let (opening, closing) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        Ok(Self { opening, closing })
+    }
 }
 
 /// Everything but the merges.
