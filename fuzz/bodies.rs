@@ -32,7 +32,8 @@ pub struct Whole {
 }
 
 fn build(dir: &Path) {
-    let graph = GraphOptions { m: 4, ef_construction: 8, order: InsertOrder::Serial };
+    let graph =
+        GraphOptions { m: 4, ef_construction: 8, order: InsertOrder::Serial, ..GraphOptions::default() };
     let vectors = VectorOptions { structure: Structure::Graph, graph, ..VectorOptions::default() };
     let entry = |n: usize| {
         let passage = Passage { id: format!("p{n}"), title: String::new(), text: format!("text {n}") };

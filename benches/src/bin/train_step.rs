@@ -14,15 +14,16 @@ use revela_model::decoder::{Decoder, TokenBatch};
 use revela_model::device::DeviceChoice;
 use revela_model::embedding_model::EmbeddingModel;
 use revela_model::init::draw;
-use revela_model::kernels::AttentionShape;
+use revela_model::kernels::{AttentionShape, Reach};
 use revela_model::layers::Run;
 use revela_model::params::count;
 use revela_model::pooling::Pooling;
+use revela_train::choices::ReadingKind;
 use revela_train::inbatch::reading::{Reading, ValueNorm};
 use revela_train::objective::Activations;
 use revela_train::objective::embedding::EmbedOptions;
 use revela_train::objective::language::{LanguageOptions, LossTerms, PlainLoss};
-use revela_train::objective::revela::{RevelaBatch, RevelaOptions, step};
+use revela_train::objective::revela::{Pairing, RevelaBatch, RevelaOptions, step};
 use revela_train::optim::{AdamW, AdamWConfig};
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -59,6 +60,12 @@ struct Args {
     /// same number, as where queries have a prompt. The same ones are embedded once.
     #[arg(long, default_value = "same")]
     queries: Queries,
+    /// How chunks read each other.
+    #[arg(long, value_enum, default_value = "published")]
+    reading: ReadingKind,
+    /// Train the retriever alone.
+    #[arg(long)]
+    frozen: bool,
     /// How the processor multiplies the matrices of linear layers: f32 or bf16.
     #[arg(long, default_value = "f32")]
     matmul: Matmul,
@@ -82,6 +89,7 @@ fn config(preset: Preset) -> DecoderConfig {
         rope_scaling: RopeScaling::None,
         tied: true,
         bias: AttentionBias::None,
+        reach: Reach::Causal,
     }
 }
 
@@ -91,6 +99,9 @@ fn main() -> revela_model::Result<()> {
     let config = Arc::new(config(args.preset));
     let device = DeviceChoice::Cpu.open_for_training()?;
     let mut lm = draw(CausalLm::zeros(config.clone(), &device), Seed(0), &device);
+    if args.frozen {
+        lm = lm.no_grad();
+    }
     let retriever = draw(Decoder::zeros(config.clone(), &device), Seed(1), &device);
     let mut retriever = EmbeddingModel::from(retriever);
     let mut optimizers = [AdamW::new(AdamWConfig::default()), AdamW::new(AdamWConfig::default())];
@@ -106,16 +117,20 @@ fn main() -> revela_model::Result<()> {
     };
     let chunks = texts();
     let query = if args.queries == Queries::Same { chunks.clone() } else { texts() };
-    let batch = RevelaBatch { lm: chunks.clone(), passage: chunks, query };
+    let batch = RevelaBatch { readers: chunks.clone(), read: chunks.clone(), passage: chunks, query };
     let activations = args.recompute.map_or(Activations::Keep, |chunks| Activations::Recompute { chunks });
     let run = Run { kernels: args.matmul.into(), ..Run::training(0) };
     let options = RevelaOptions {
         tau: 0.05,
+        hard: 0.0,
         embed: EmbedOptions { pooling: Pooling::Eos, activations, run },
         language: LanguageOptions {
             terms: LossTerms::InBatch,
             plain: PlainLoss::Compute,
-            read: Reading::Published(ValueNorm::Mean).into(),
+            read: match args.reading {
+                ReadingKind::Joint => Reading::Joint.into(),
+                ReadingKind::Published => Reading::Published(ValueNorm::Mean).into(),
+            },
             activations,
             run,
         },
@@ -124,7 +139,7 @@ fn main() -> revela_model::Result<()> {
     let mut loss = 0.0;
     for round in 0..args.steps + 2 {
         let start = Instant::now();
-        let (result, _) = step(&lm, &retriever, &batch, &options);
+        let (result, _) = step(&lm, &retriever, &batch, &Pairing::Same, &options);
         let forward_backward = start.elapsed().as_secs_f64();
         loss = result.loss;
         lm = optimizers[0].step(lm, result.lm, 1e-4, 1.0);
@@ -146,7 +161,7 @@ fn main() -> revela_model::Result<()> {
         "system": "revela", "batch": args.batch, "len": args.len,
         "params_lm": count(&lm), "step_s_median": median, "step_s_min": times[0],
         "lm_tokens_per_s": (args.batch * args.len) as f64 / median,
-        "peak_bytes": revela_train::log::peak_memory(), "loss": loss, "recompute": args.recompute, "matmul": args.matmul, "same_queries": args.queries == Queries::Same,
+        "peak_bytes": revela_train::log::peak_memory(), "loss": loss, "recompute": args.recompute, "matmul": args.matmul, "reading": args.reading, "frozen": args.frozen, "same_queries": args.queries == Queries::Same,
         "params_retriever": retriever.num_params(),
     });
     println!("{line}");

@@ -16,6 +16,7 @@ use super::sink::{self, Sink};
 use super::spool::{self, Spool};
 use super::{Collection, sweep};
 use crate::error::Error;
+use crate::metric::prepare;
 use crate::passage::Entry;
 use crate::rowset::RowSet;
 use crate::vectors::{RowReader, Rows, Vectors};
@@ -188,7 +189,7 @@ impl CollectionWriter {
             if found != dim {
                 return Err(Error::Dimension { what: "the queries".to_owned(), expected: dim, found });
             }
-            space.metric.prepare("the queries", 0, dim, data)?;
+            prepare(space.metric, "the queries", 0, dim, data)?;
         }
         let asked = asked.as_deref().map(|data| Rows::new("the queries", dim, data)).transpose()?;
         let shards = self.handles()?;
