@@ -123,8 +123,8 @@ impl RecallCurve {
         if wanted.is_whole() {
             return None;
         }
-        let measured = self.points.iter().map(|point| point.k as usize);
-        let of = measured.clone().find(|&of| of >= k).or(measured.last())?;
+        let mut measured = self.points.iter().map(|point| point.k as usize);
+        let of = measured.clone().find(|&of| of >= k).or(measured.next_back())?;
         let enough =
             |point: &&RecallPoint| point.k as usize == of && point.recall.less(point.error) >= wanted;
         let ef = self.points.iter().find(enough)?.ef as usize;

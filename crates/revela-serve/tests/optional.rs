@@ -38,7 +38,7 @@ fn with_nulls(all: &Value, schema: &Value, body: &Value, each: &mut dyn FnMut(&s
     let is_required =
         |name: &str| schema["required"].as_array().is_some_and(|all| all.contains(&json!(name)));
     for (name, of_field) in schema["properties"].as_object().into_iter().flatten() {
-        if !is_required(name) && !(one_of && fields.contains_key(name)) {
+        if !(is_required(name) || one_of && fields.contains_key(name)) {
             let mut body = body.clone();
             body[name] = Value::Null;
             each(name, body);

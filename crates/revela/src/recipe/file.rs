@@ -105,7 +105,8 @@ impl Recipe {
 
     fn check(&self) -> Result<()> {
         let shares = self.stage.iter().map(|s| s.share).chain(self.teach.map(|t| t.share));
-        if self.stage.is_empty() || shares.clone().any(|share| !(share > 0.0)) || shares.sum::<f64>() > 1.0 {
+        let is_share = |share: f64| share > 0.0 && share <= 1.0;
+        if self.stage.is_empty() || !shares.clone().all(is_share) || shares.sum::<f64>() > 1.0 {
             bail!("its stages and teach need shares above 0 that are 1 together at most");
         }
         if !(self.held_out.share > 0.0 && self.held_out.share < 1.0) {
