@@ -1,7 +1,7 @@
 //! What teachers say of training groups, kept in a file: computed once, used for many epochs.
 //!
-//! Framed JSON lines ([`revela_base::lines`]): a record per group, under the fingerprint of the group's texts, so
-//! that it fits these texts wherever they stand, and no others.
+//! Framed JSON lines ([`revela_base::lines`]): a record per group, under the fingerprint of
+//! what is asked of it, so that it fits these questions and passages wherever they stand, and no others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -11,6 +11,7 @@ use revela_base::lines::{LinesReader, LinesWriter};
 use revela_text::ChunkGroup;
 use serde::{Deserialize, Serialize};
 
+use crate::asked::Asked;
 use crate::choices::QueryText;
 use crate::error::{Result, TrainError};
 
@@ -67,12 +68,17 @@ pub struct Targets {
     groups: HashMap<Checksum, BTreeMap<Signal, Scores>>,
 }
 
-/// The fingerprint of a group's texts.
-fn key(group: &ChunkGroup) -> Checksum {
-    let parts = group.chunks.iter().fold(Fingerprint::new(), |fingerprint, chunk| {
-        fingerprint.part("id", chunk.id.to_string()).part("title", &chunk.title).part("text", &chunk.text)
+/// The fingerprint of what is asked of a group: of other questions or passages nothing was said.
+fn key(group: &ChunkGroup, query: QueryText) -> Checksum {
+    let asked = Asked::of(std::slice::from_ref(group), query);
+    let start = group
+        .chunks
+        .iter()
+        .fold(Fingerprint::new(), |fingerprint, chunk| fingerprint.part("id", chunk.id.to_string()));
+    let with = asked.readers().iter().zip(&asked.own).fold(start, |fingerprint, (query, own)| {
+        fingerprint.part("query", query).part("own", own.to_string())
     });
-    parts.finish()
+    asked.passages.iter().fold(with, |fingerprint, passage| fingerprint.part("passage", passage)).finish()
 }
 
 impl Targets {
@@ -110,12 +116,12 @@ impl Targets {
 
     /// What is said of a group.
     pub fn of(&self, group: &ChunkGroup) -> Option<&BTreeMap<Signal, Scores>> {
-        self.groups.get(&key(group))
+        self.groups.get(&key(group, self.header.query_text))
     }
 
     /// Adds what one signal says of a group.
     pub fn insert(&mut self, group: &ChunkGroup, signal: Signal, scores: Scores) {
-        self.groups.entry(key(group)).or_default().insert(signal, scores);
+        self.groups.entry(key(group, self.header.query_text)).or_default().insert(signal, scores);
     }
 
     /// Number of groups.

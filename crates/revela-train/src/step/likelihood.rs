@@ -21,6 +21,14 @@ impl Step<'_> {
         for (group, passages) in groups.iter().zip(&asked.groups) {
             let logits = match self.targets.and_then(|targets| targets.of(group)) {
                 Some(signals) => config.teachers.logits(signals),
+                None if self.models.lm.is_none() => {
+                    let first = group.chunks.first().map(|chunk| chunk.id.to_string()).unwrap_or_default();
+                    let detail = format!(
+                        "they say nothing of the group of {first}: make them with this program from these groups, or \
+                         name the language model"
+                    );
+                    return Err(TrainError::setting("targets", detail));
+                }
                 None => {
                     let said = Teacher::of(self.models)?.scores(group, config.query)?;
                     config.teachers.logits(&[(Signal::Likelihood, said)].into())
