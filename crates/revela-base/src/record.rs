@@ -97,7 +97,7 @@ pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
         let mut again = serde_json::Deserializer::from_str(text);
         let field = serde_path_to_error::deserialize::<_, T>(&mut again).err().map(|e| e.path().to_string());
         let said = in_words(text, &error);
-        match field.filter(|field| field != ".") {
+        match field.filter(|field| field != "." && field != "?") {
             Some(field) => format!("`{field}`: {said}"),
             None => said,
         }

@@ -113,7 +113,7 @@ fn several_collections_have_their_own_ways() {
     assert_eq!(facts.iter().map(|one| &one["name"]).collect::<Vec<_>>(), ["wiki", "words", "other"]);
     assert_eq!(facts[0]["modes"], json!(["dense", "bm25", "hybrid"]));
     assert_eq!((&facts[0]["passages"], &facts[0]["dimension"]), (&json!(6), &json!(DIMENSION)));
-    assert_eq!((&facts[0]["metric"], &facts[0]["analyser"]), (&json!("cosine"), &json!("prose")));
+    assert_eq!((&facts[0]["metric"], &facts[0]["analyser"]), (&json!("cosine"), &json!("prose-2")));
     assert_eq!((&facts[0]["texts"], &facts[0]["writable"]), (&json!(true), &json!(false)));
     assert!(facts[0]["bytes"].as_u64().unwrap() > 1000 && facts[0]["encoder"].is_string());
     assert_eq!((&facts[1]["modes"], &facts[1]["dimension"]), (&json!(["bm25"]), &Value::Null));
@@ -142,7 +142,7 @@ fn searches_that_make_no_sense_are_refused() {
     refused(json!({"query": "  "}), "a query with words");
     refused(json!({"query": "a", "k": 0}), "k must be");
     refused(json!({"query": "a", "k": 1001}), "at most 1000");
-    refused(json!({"query": "a", "k": -1}), "line 1");
+    refused(json!({"query": "a", "k": -1}), "`k`");
     refused(json!({"query": "a", "quary": "b"}), "quary");
     refused(json!({"query": "a", "mode": "best"}), "best");
     refused(json!({"query": "a", "ef_search": 100_000}), "ef_search");
@@ -332,7 +332,7 @@ fn errors_have_one_form() {
     send("text/plain", b"{}").fails(415, "unsupported_media_type", "application/json");
     server.send("POST", "/v1/search", &[], b"{}").fails(415, "unsupported_media_type", "application/json");
     assert_eq!(send("Application/JSON; charset=utf-8", b"{\"query\":\"a\"}").status, 200);
-    send("application/json", b"{").fails(400, "invalid_request", "line 1");
+    send("application/json", b"{").fails(400, "invalid_request", "column 1");
     send("application/json", b"").fails(400, "invalid_request", "cannot be used");
     send("application/json", &[b' '; 10_001]).fails(413, "too_large", "10000 bytes");
     server.send("PUT", "/v1/search", &[], b"").fails(405, "method_not_allowed", "/docs");

@@ -55,7 +55,7 @@ fn what_teaches_nothing_is_left_out_and_said() {
     place.write("notes/b.txt", format!("{words} He said so.\n"));
     place.write(
         "notes/node_modules/c.md",
-        "What others wrote about their mills, their corn and the rivers at their doors.",
+        "What others wrote about their mills, their corn and the rivers that run past their doors.",
     );
     let run = |rest: &str| {
         let output = place.run(&format!("data chunk --input notes --out {rest}"));
