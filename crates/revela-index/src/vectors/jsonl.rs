@@ -117,7 +117,7 @@ impl RowFormat for JsonRows {
 /// Writes rows with their ids; rows beyond the ids have empty ones.
 ///
 /// # Errors
-/// [`FileError`] when the disk refuses.
+/// [`FileError`](revela_base::file::FileError) when the disk refuses.
 pub fn write<'a>(path: &Path, ids: impl IntoIterator<Item = &'a str>, rows: Rows<'_>) -> Result<(), Error> {
     writer::write(path, Format::Jsonl, ids.into_iter(), rows)
 }

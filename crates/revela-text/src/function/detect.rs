@@ -4,14 +4,14 @@ use super::definitions_of_piece;
 use crate::language::{Format, Language};
 use crate::syntax;
 
-/// The languages that are told apart; C++'s grammar reads C, TypeScript's JavaScript.
+/// The languages that are told apart, those before others whose grammars read them, too; C++'s grammar reads C.
 const CANDIDATES: [Language; 7] = [
     Language::Python,
     Language::Rust,
     Language::Go,
+    Language::JavaScript,
     Language::Java,
     Language::CSharp,
-    Language::JavaScript,
     Language::Cpp,
 ];
 
@@ -25,8 +25,10 @@ pub fn detect_format(texts: &[&str]) -> Format {
             parts.fold((0, 0.0), |(with, sum), part| (with + usize::from(part > 0.3), sum + part));
         (with, share)
     };
+    // Of equals the first is taken: `max_by` gives the last.
     let best = CANDIDATES
         .iter()
+        .rev()
         .map(|language| (score(*language), *language))
         .max_by(|(a, _), (b, _)| a.1.total_cmp(&b.1));
     match best {
