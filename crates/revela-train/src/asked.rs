@@ -77,10 +77,13 @@ impl Asked {
         self.passages.iter().enumerate().map(pair).unzip()
     }
 
-    /// The passages of a query's group.
-    pub fn related(&self, query: usize) -> Range<usize> {
-        let own = self.own[query];
-        self.groups.iter().find(|group| group.contains(&own)).cloned().unwrap_or(own..own + 1)
+    /// Takes away what a chunk would say of itself, where chunks ask for themselves.
+    pub fn hide_own(&self, query: QueryText, scores: &mut [Vec<f32>]) {
+        if query != QueryText::Reader {
+            for (row, own) in scores.iter_mut().zip(&self.own) {
+                row[*own] = f32::NAN;
+            }
+        }
     }
 }
 
@@ -121,7 +124,7 @@ mod tests {
         let asked = Asked::of(&groups(), QueryText::Reader);
         assert_eq!(asked.queries, ["Reads a whole file into memory"; 2]);
         assert_eq!(asked.own, [0, 3]);
-        assert_eq!((asked.related(0), asked.related(1)), (0..2, 2..4));
+        assert_eq!(asked.groups, [0..2, 2..4]);
         assert!(!asked.passages[0].contains("whole file") && asked.passages[0].contains("File::open"));
         assert_eq!(asked.passages[1], "use std::fs;", "what asks nothing can still be found");
     }
@@ -140,5 +143,10 @@ mod tests {
         let asked = Asked::of(&groups(), QueryText::Whole);
         assert_eq!(asked.queries, asked.passages);
         assert_eq!(asked.own, [0, 1, 2, 3]);
+        let mut scores = vec![vec![1.0; 4]; 4];
+        asked.hide_own(QueryText::Reader, &mut scores);
+        assert!(scores.iter().flatten().all(|score| *score == 1.0));
+        asked.hide_own(QueryText::Whole, &mut scores);
+        assert!(scores[1][1].is_nan() && scores[1][2] == 1.0);
     }
 }

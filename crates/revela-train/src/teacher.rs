@@ -62,20 +62,7 @@ impl Teacher {
         let passages = self.side.ids(&asked.passages, self.max_length, End::Token)?;
         let passages = batch(&passages, self.precision, &self.side.lm.model.device());
         let mut scores = likelihoods(&self.side.lm, &readers, &passages, self.run);
-        if query != QueryText::Reader {
-            for (row, own) in scores.iter_mut().zip(&asked.own) {
-                row[*own] = f32::NAN;
-            }
-        }
+        asked.hide_own(query, &mut scores);
         Ok(scores)
-    }
-
-    /// Tokens that go through the model for a group, about.
-    pub fn tokens(&self, group: &ChunkGroup, query: QueryText) -> Result<usize> {
-        let asked = Asked::of(std::slice::from_ref(group), query);
-        let count = |texts: &[String]| -> Result<usize> {
-            Ok(self.side.ids(texts, self.max_length, End::Open)?.iter().map(Vec::len).sum())
-        };
-        Ok(count(&asked.passages)? + count(&asked.readers())? * asked.passages.len())
     }
 }

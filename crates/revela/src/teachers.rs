@@ -69,12 +69,8 @@ impl Teachers {
         if let Some(encoder) = &self.encoder {
             said.push((Signal::Encoder, similarities(encoder, &asked)?));
         }
-        if query != QueryText::Reader {
-            for (_, scores) in &mut said {
-                for (row, own) in scores.iter_mut().zip(&asked.own) {
-                    row[*own] = f32::NAN;
-                }
-            }
+        for (_, scores) in said.iter_mut().filter(|(signal, _)| *signal != Signal::Likelihood) {
+            asked.hide_own(query, scores);
         }
         Ok(said)
     }

@@ -13,4 +13,6 @@ pub mod forward;
 pub mod joint;
 pub mod published;
 pub mod reading;
+#[cfg(test)]
+mod testing;
 pub mod weights;

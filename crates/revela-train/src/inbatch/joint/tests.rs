@@ -1,21 +1,11 @@
 use std::sync::Arc;
 
-use burn::tensor::{Device, Distribution};
+use burn::tensor::Device;
 use revela_model::Packing;
 use revela_model::kernels::AttentionShape;
 
+use super::super::testing::{distance, random};
 use super::*;
-
-fn random(shape: [usize; 2], seed: u64) -> Tensor<2> {
-    let device = Device::flex();
-    device.seed(seed);
-    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device)
-}
-
-fn distance(got: &Tensor<2>, want: &Tensor<2>) -> f32 {
-    let norm = |t: Tensor<2>| t.powf_scalar(2.0).sum().into_scalar::<f32>().sqrt();
-    norm(got.clone() - want.clone()) / norm(want.clone()).max(1e-6)
-}
 
 /// Queries, keys and values of the readers, keys and values of the chunks, logarithms of weights.
 fn inputs(

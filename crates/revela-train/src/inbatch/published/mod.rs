@@ -49,25 +49,15 @@ pub fn cross_attention(
 mod tests {
     use std::sync::Arc;
 
-    use burn::tensor::{Device, Distribution};
+    use burn::tensor::Device;
     use revela_model::Packing;
     use revela_model::kernels::AttentionShape;
 
+    use super::super::testing::{distance, random};
     use super::*;
 
     const DEFAULT: CrossOptions =
         CrossOptions { value_norm: ValueNorm::Mean, form: Form::Fast, skip: Skip::Below(1e-6) };
-
-    fn random(shape: [usize; 2], seed: u64) -> Tensor<2> {
-        let device = Device::flex();
-        device.seed(seed);
-        Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device)
-    }
-
-    fn distance(got: &Tensor<2>, want: &Tensor<2>) -> f32 {
-        let norm = |t: Tensor<2>| t.powf_scalar(2.0).sum().into_scalar::<f32>().sqrt();
-        norm(got.clone() - want.clone()) / norm(want.clone()).max(1e-6)
-    }
 
     /// Result and gradients of q, k, v, w.
     fn run(inputs: &[Tensor<2>; 4], shape: &ReadShape, options: CrossOptions) -> Vec<Tensor<2>> {
