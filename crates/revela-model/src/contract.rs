@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::pooling::{Pooling, Scale};
+use crate::static_embedding;
 use crate::tokenizer::TextTokenizer;
 
 /// How texts become token ids and token states become a vector.
@@ -45,6 +46,20 @@ impl Contract {
             scale: Scale::Unit,
             metric: Metric::Cosine,
         })
+    }
+
+    /// The contract of a table of token vectors, which sees a text's own tokens alone.
+    pub fn of_table(tokenizer: &mut TextTokenizer) -> Self {
+        tokenizer.take_frame_off();
+        Self {
+            query_prompt: String::new(),
+            passage_prompt: String::new(),
+            max_length: static_embedding::LONGEST,
+            append: None,
+            pooling: Pooling::Mean,
+            scale: Scale::Unit,
+            metric: Metric::Cosine,
+        }
     }
 
     /// Lets the tokenizer append the end token, so that whatever other tool reads its file gets the same ids.

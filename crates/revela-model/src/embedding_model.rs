@@ -1,4 +1,4 @@
-//! What turns token ids into vectors: a transformer of any family, and layers after its pooling.
+//! What turns token ids into vectors: a model of any family, and layers after its pooling.
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use crate::layers::{Linear, Run};
 use crate::model_config::ModelConfig;
 use crate::modern_bert::ModernBert;
 use crate::pooling::{Pooling, Scale};
+use crate::static_embedding::StaticEmbedding;
 
-/// A transformer of any family.
+/// A model of any family.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)]
 pub enum Backbone {
@@ -23,15 +24,18 @@ pub enum Backbone {
     Bert(Bert),
     /// ModernBERT.
     ModernBert(ModernBert),
+    /// A vector per token.
+    Static(StaticEmbedding),
 }
 
 impl Backbone {
-    /// A transformer of zeros and ones, to be filled by name.
+    /// A model of zeros and ones, to be filled by name.
     pub fn zeros(config: &ModelConfig, device: &Device) -> Self {
         match config {
             ModelConfig::Decoder(config) => Self::Decoder(Decoder::zeros(config.clone(), device)),
             ModelConfig::Bert(config) => Self::Bert(Bert::zeros(config.clone(), device)),
             ModelConfig::ModernBert(config) => Self::ModernBert(ModernBert::zeros(config.clone(), device)),
+            ModelConfig::Static(config) => Self::Static(StaticEmbedding::zeros(config.clone(), device)),
         }
     }
 
@@ -41,15 +45,17 @@ impl Backbone {
             Self::Decoder(model) => ModelConfig::Decoder(Arc::clone(model.config())),
             Self::Bert(model) => ModelConfig::Bert(Arc::clone(model.config())),
             Self::ModernBert(model) => ModelConfig::ModernBert(Arc::clone(model.config())),
+            Self::Static(model) => ModelConfig::Static(Arc::clone(model.config())),
         }
     }
 
-    /// Hidden states of the last layer, `[rows, hidden]`.
+    /// Hidden states of the last layer, or the tokens' own vectors, `[rows, hidden]`.
     pub fn forward(&self, batch: &TokenBatch, run: Run) -> Tensor<2> {
         match self {
             Self::Decoder(model) => model.forward(batch, run),
             Self::Bert(model) => model.forward(batch, run),
             Self::ModernBert(model) => model.forward(batch, run),
+            Self::Static(model) => model.forward(batch),
         }
     }
 
@@ -59,6 +65,7 @@ impl Backbone {
             Self::Decoder(model) => model.norm.weight.val(),
             Self::Bert(model) => model.norm.weight.val(),
             Self::ModernBert(model) => model.final_norm.weight.val(),
+            Self::Static(model) => model.embedding.weight.val().narrow(0, 0, 1).squeeze_dim(0),
         }
     }
 
@@ -68,6 +75,7 @@ impl Backbone {
             Self::Decoder(model) => model.linears(),
             Self::Bert(model) => model.linears(),
             Self::ModernBert(model) => model.linears(),
+            Self::Static(_) => Vec::new(),
         }
     }
 }
@@ -155,6 +163,12 @@ pub struct EmbeddingModel {
 impl From<Decoder> for EmbeddingModel {
     fn from(decoder: Decoder) -> Self {
         Self { backbone: Backbone::Decoder(decoder), dense: Vec::new() }
+    }
+}
+
+impl From<StaticEmbedding> for EmbeddingModel {
+    fn from(table: StaticEmbedding) -> Self {
+        Self { backbone: Backbone::Static(table), dense: Vec::new() }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::error::{ModelError, Result};
 use crate::hub;
 use crate::kernels::Kernels;
 use crate::layers::Run;
-use crate::model_config::ModelConfig;
+use crate::model_config::{self, ModelConfig};
 use crate::names;
 use crate::op::runs_on;
 use crate::params::named;
@@ -99,10 +99,15 @@ impl Encoder {
         } else {
             None
         };
-        let config = ModelConfig::read(dir)?;
-        let mut tokenizer = TextTokenizer::open(dir)?;
         let modules = Modules::read(dir)?;
-        let weights = Weights::read(dir)?.rename(names::without_head);
+        let mut tokenizer = TextTokenizer::open(&modules.root(dir))?;
+        let weights = || Ok::<_, ModelError>(Weights::read(&modules.root(dir))?.rename(names::without_head));
+        let (config, weights) = if modules.begin_with_table() {
+            let weights = weights()?;
+            (ModelConfig::of_table(&weights, dir)?, weights)
+        } else {
+            (ModelConfig::read(dir)?, weights()?)
+        };
         weights.check_room(config.least_parameters())?;
         let name_in_file = |name: &str| config.name_in_file(name);
         let backbone = weights.fill_as(Backbone::zeros(&config, device), &name_in_file, precision, device)?;
@@ -126,14 +131,21 @@ impl Encoder {
         };
         let config = self.model.backbone.config();
         let mut writer = ArtifactWriter::create(dir, FORMAT, VERSION, if_exists)?;
-        writer.json("config.json", &config.to_json(precision.torch_name()))?;
-        let tokenizer = self.tokenizer.to_json()?;
+        if !matches!(config, ModelConfig::Static(_)) {
+            writer.json(model_config::FILE, &config.to_json(precision.torch_name()))?;
+        }
+        let tokenizer = match config {
+            // No other file tells of such a model's cut.
+            ModelConfig::Static(_) => self.tokenizer.to_json_cut_at(self.contract.max_length)?,
+            ModelConfig::Decoder(_) | ModelConfig::Bert(_) | ModelConfig::ModernBert(_) => {
+                self.tokenizer.to_json()?
+            }
+        };
         writer.file(tokenizer::FILE, |out| out.write_all(&tokenizer))?;
         let parameters = named(&self.model.backbone).into_iter();
         let weights = encode(parameters.map(|(name, p)| (config.name_in_file(&name), p)).collect())?;
         writer.file(WEIGHTS, |out| out.write_all(&weights))?;
-        let (files, dense) =
-            contract_files(&self.contract, &self.model.dense, config.hidden_size(), &self.tokenizer);
+        let (files, dense) = contract_files(&self.contract, &self.model.dense, &config, &self.tokenizer);
         for (name, json) in files {
             writer.json(&name, &json)?;
         }

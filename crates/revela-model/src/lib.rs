@@ -52,6 +52,7 @@ pub mod params;
 pub mod pooling;
 mod sentence_transformers;
 pub mod settings;
+pub mod static_embedding;
 pub mod testing;
 pub mod tokenizer;
 pub mod weights;

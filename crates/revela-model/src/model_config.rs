@@ -13,9 +13,14 @@ use crate::kernels::Reach;
 use crate::modern_bert_config::ModernBertConfig;
 use crate::names;
 use crate::pooling::Pooling;
+use crate::static_embedding::{self, StaticConfig};
+use crate::weights::Weights;
 
 /// The file's name in a model folder.
 pub(crate) const FILE: &str = "config.json";
+
+/// What stands for `model_type` of a table of token vectors, whose folders have no config.json.
+const STATIC: &str = "static-embedding";
 
 /// `model_type` of ModernBERT.
 const MODERN_BERT: &str = "modernbert";
@@ -29,6 +34,8 @@ pub enum ModelConfig {
     Bert(Arc<BertConfig>),
     /// ModernBERT.
     ModernBert(Arc<ModernBertConfig>),
+    /// A vector per token.
+    Static(Arc<StaticConfig>),
 }
 
 impl ModelConfig {
@@ -40,6 +47,13 @@ impl ModelConfig {
         let path = dir.join(FILE);
         let text = std::fs::read(&path).map_err(FileError::io("read", &path))?;
         Self::parse(&text, &path)
+    }
+
+    /// Of a table of token vectors, whose sizes its weights tell; `dir` is for messages.
+    pub(crate) fn of_table(weights: &Weights, dir: &Path) -> Result<Self> {
+        let config = StaticConfig::of_weights(weights)
+            .map_err(|detail| ModelError::Weights { path: dir.to_owned(), detail })?;
+        Ok(Self::Static(Arc::new(config)))
     }
 
     /// Parses the text of a config.json; `path` is for messages.
@@ -70,6 +84,7 @@ impl ModelConfig {
             Self::Decoder(config) => config.family.name(),
             Self::Bert(config) => config.family.name(),
             Self::ModernBert(_) => MODERN_BERT,
+            Self::Static(_) => STATIC,
         }
     }
 
@@ -79,6 +94,7 @@ impl ModelConfig {
             Self::Decoder(config) => config.hidden_size,
             Self::Bert(config) => config.hidden_size,
             Self::ModernBert(config) => config.hidden_size,
+            Self::Static(config) => config.hidden_size,
         }
     }
 
@@ -88,6 +104,7 @@ impl ModelConfig {
             Self::Decoder(config) => config.vocab_size,
             Self::Bert(config) => config.vocab_size,
             Self::ModernBert(config) => config.vocab_size,
+            Self::Static(config) => config.vocab_size,
         }
     }
 
@@ -97,6 +114,7 @@ impl ModelConfig {
             Self::Decoder(config) => config.layers,
             Self::Bert(config) => config.layers,
             Self::ModernBert(config) => config.layers.len(),
+            Self::Static(_) => 0,
         }
     }
 
@@ -106,6 +124,7 @@ impl ModelConfig {
             Self::Decoder(config) => config.max_positions,
             Self::Bert(config) => config.max_length(),
             Self::ModernBert(config) => config.max_positions,
+            Self::Static(_) => static_embedding::LONGEST,
         }
     }
 
@@ -113,7 +132,7 @@ impl ModelConfig {
     pub fn usual_pooling(&self) -> Pooling {
         match self {
             Self::Decoder(config) if config.reach == Reach::Causal => Pooling::Eos,
-            Self::Decoder(_) | Self::Bert(_) | Self::ModernBert(_) => Pooling::Mean,
+            Self::Decoder(_) | Self::Bert(_) | Self::ModernBert(_) | Self::Static(_) => Pooling::Mean,
         }
     }
 
@@ -121,7 +140,7 @@ impl ModelConfig {
     pub fn usual_prompts(&self) -> [&'static str; 2] {
         match self {
             Self::Decoder(_) => ["query: ", "passage: "],
-            Self::Bert(_) | Self::ModernBert(_) => ["", ""],
+            Self::Bert(_) | Self::ModernBert(_) | Self::Static(_) => ["", ""],
         }
     }
 
@@ -140,6 +159,7 @@ impl ModelConfig {
                 (rows, 4 * d * d + 2 * d * config.intermediate_size as u128)
             }
             Self::ModernBert(config) => (vocabulary, 4 * d * d + 3 * d * config.intermediate_size as u128),
+            Self::Static(_) => (vocabulary, 0),
         };
         rows * d + layers * layer
     }
@@ -152,6 +172,9 @@ impl ModelConfig {
                 "cls pooling is impossible for {}: its first token reads nothing but itself; choose mean or eos",
                 config.family.name()
             )),
+            (Self::Static(_), Pooling::Cls | Pooling::Eos) => {
+                Err("a static encoder knows no token that has read the others; choose mean".to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -162,6 +185,10 @@ impl ModelConfig {
             Self::Decoder(config) => return config.to_json(torch_dtype),
             Self::Bert(config) => (config.family.architecture(), &config.source),
             Self::ModernBert(config) => ("ModernBertModel", &config.source),
+            Self::Static(config) => {
+                return json!({"model_type": STATIC, "vocab_size": config.vocab_size,
+                    "hidden_size": config.hidden_size, "torch_dtype": torch_dtype});
+            }
         };
         let mut json = source.clone();
         if let Some(object) = json.as_object_mut() {
@@ -175,7 +202,7 @@ impl ModelConfig {
     fn named_differently(&self) -> Option<BertFamily> {
         match self {
             Self::Bert(config) => Some(config.family),
-            Self::Decoder(_) | Self::ModernBert(_) => None,
+            Self::Decoder(_) | Self::ModernBert(_) | Self::Static(_) => None,
         }
     }
 

@@ -45,6 +45,10 @@ const DISTIL_BERT: Table = Table {
     ],
 };
 
+/// A table of token vectors, as sentence-transformers calls it.
+pub(crate) const TOKEN_TABLE: &str = "embedding.weight";
+const TABLE_OF_MODEL2VEC: &str = "embeddings";
+
 /// Where models here keep their layers.
 const LAYERS: &str = "layers.";
 
@@ -65,6 +69,9 @@ pub(crate) fn is_buffer(name: &str) -> bool {
 /// vector of a text depends on it.
 pub(crate) fn without_head(name: &str) -> Option<String> {
     let name = MODELS.iter().find_map(|model| name.strip_prefix(model)).unwrap_or(name);
+    if name == TABLE_OF_MODEL2VEC {
+        return Some(TOKEN_TABLE.to_owned());
+    }
     if UNUSED.iter().any(|start| name.starts_with(start)) || is_buffer(name) {
         return None;
     }

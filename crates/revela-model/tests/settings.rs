@@ -165,6 +165,7 @@ fn what_a_config_does_not_say_is_what_the_class_assumes() {
                 )
             }
             ModelConfig::Decoder(c) => format!("{c:?}"),
+            ModelConfig::Static(c) => panic!("{family} has layers, but was read as {c:?}"),
         });
         assert_eq!(bare, stated, "{family}");
     }
@@ -230,6 +231,8 @@ fn modules_that_do_not_run_in_their_order_are_refused() {
         (json!([first, module("Normalize", "2"), pooling]), "before the pooling"),
         (json!([first, module("Dense", "2_Dense"), pooling]), "before the pooling"),
         (json!([first]), "no Pooling"),
+        (json!([module("StaticEmbedding", ""), pooling]), "has pooled already"),
+        (json!([first, pooling, module("StaticEmbedding", "")]), "StaticEmbedding"),
         (json!([first, pooling, pooling]), "second pooling"),
         (json!([pooling, first]), "first module is Pooling"),
         (json!([first, pooling, module("LayerNorm", "2")]), "LayerNorm"),
@@ -298,7 +301,7 @@ fn others(key: &str) -> Vec<Value> {
 }
 
 /// A folder of every family, and those with what comes around it.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 13] = [
     "bert",
     "roberta",
     "xlm-roberta",
@@ -310,6 +313,8 @@ const FOLDERS: [&str; 11] = [
     "sentence-new",
     "sentence-old",
     "llama-adapter",
+    "static",
+    "static-cut",
 ];
 
 /// The file's object with one key changed, or one of its objects, where it is a list.

@@ -59,7 +59,8 @@ fn missing(snapshot: &Path) -> Option<String> {
     if !absent(adapter) {
         return needs("adapter_model.safetensors").or_else(|| missing_modules(snapshot));
     }
-    needs(config)
+    let config = if begins_with_table(snapshot) { None } else { needs(config) };
+    config
         .or_else(|| missing_weights(snapshot))
         // Where only the older vocabulary is, opening the folder says what to do.
         .or_else(|| needs("tokenizer.json").filter(|_| absent("vocab.txt")))
@@ -76,15 +77,26 @@ fn missing_weights(folder: &Path) -> Option<String> {
     }
 }
 
+#[derive(Deserialize)]
+struct Module {
+    path: String,
+    r#type: String,
+}
+
+/// A list that cannot be read is reported when the folder is opened.
+fn modules(snapshot: &Path) -> Option<Vec<Module>> {
+    read_json::<Vec<Module>>(&snapshot.join(MODULES)).ok().flatten()
+}
+
+/// Tables of token vectors have no config.json.
+fn begins_with_table(snapshot: &Path) -> bool {
+    let first = |modules: Vec<Module>| Some(modules.first()?.r#type.ends_with(".StaticEmbedding"));
+    modules(snapshot).and_then(first).unwrap_or(false)
+}
+
 /// The first file of a module that must be there and is not.
 fn missing_modules(snapshot: &Path) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Module {
-        path: String,
-        r#type: String,
-    }
-    // A list that cannot be read is reported when the folder is opened.
-    let modules = read_json::<Vec<Module>>(&snapshot.join(MODULES)).ok().flatten()?;
+    let modules = modules(snapshot)?;
     let mut missing = modules.iter().filter_map(|Module { path, r#type }| {
         let kind = r#type.rsplit('.').next().unwrap_or_default();
         let files: &[&str] = match kind {

@@ -12,9 +12,10 @@ use serde_json::Value;
 use crate::contract::Contract;
 use crate::error::{ModelError, Result};
 use crate::fields::Fields;
+use crate::hugging_face::read_json;
 use crate::keys::{Keys, Role};
 use crate::model_config::ModelConfig;
-use crate::tokenizer::{SETTINGS, TextTokenizer};
+use crate::tokenizer::{self, SETTINGS, TextTokenizer};
 use modules::check_file;
 
 pub(crate) use modules::Modules;
@@ -80,8 +81,17 @@ pub(crate) fn read_contract(
     config: &ModelConfig,
     tokenizer: &mut TextTokenizer,
 ) -> Result<Contract> {
-    tokenizer.follow_settings(config)?;
-    let max_length = read_length(dir, config, tokenizer)?;
+    let max_length = match config {
+        ModelConfig::Static(_) => {
+            // Texts alone, without the tokens that the tokenizer puts around them; only its own file cuts them.
+            tokenizer.take_frame_off();
+            own_length(&modules.root(dir))?.min(config.max_length())
+        }
+        ModelConfig::Decoder(_) | ModelConfig::Bert(_) | ModelConfig::ModernBert(_) => {
+            tokenizer.follow_settings(config)?;
+            read_length(dir, config, tokenizer)?
+        }
+    };
     let said = Said::read(dir)?;
     let [query_prompt, passage_prompt] = match said.prompts {
         Some(prompts) => prompts,
@@ -130,6 +140,13 @@ fn read_length(dir: &Path, config: &ModelConfig, tokenizer: &mut TextTokenizer) 
         None => tokenizer.limit(&dir.join(SETTINGS))?.unwrap_or(usize::MAX),
     };
     Ok(length.min(config.max_length()))
+}
+
+/// Where tokenizer.json itself cuts texts.
+fn own_length(dir: &Path) -> Result<usize> {
+    let json = read_json::<Value>(&dir.join(tokenizer::FILE))?.unwrap_or(Value::Null);
+    let cut = json.get("truncation").and_then(|t| t.get("max_length")).and_then(Value::as_u64);
+    Ok(cut.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX))
 }
 
 /// How sentence-transformers 6 writes that texts go through the model as ever.

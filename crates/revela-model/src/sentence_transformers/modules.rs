@@ -63,12 +63,23 @@ pub(super) const NORMALIZE_KEYS: Keys =
 /// What comes after the transformer, as modules.json lists it.
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
+    first: First,
     pooling: Option<PathBuf>,
     /// Folders of dense layers, each with how long its inputs are made before.
     dense: Vec<(PathBuf, Scale)>,
     /// How long the vectors that come out are made.
     scale: Scale,
     listed: bool,
+}
+
+/// What turns a text into states.
+#[derive(Debug, Default)]
+enum First {
+    /// A transformer, in the folder itself.
+    #[default]
+    Transformer,
+    /// A table of token vectors, in this folder; the mean of a text's is taken with it.
+    Table(PathBuf),
 }
 
 #[derive(Deserialize)]
@@ -92,7 +103,7 @@ impl Modules {
                 check_file(&dir.join(&module.path).join("config.json"), NORMALIZE_KEYS)?;
             }
         }
-        if modules.pooling.is_none() {
+        if !modules.is_pooled() {
             return Err(wrong("it lists no Pooling, so that a text would have no vector".into()));
         }
         Ok(modules)
@@ -115,14 +126,23 @@ impl Modules {
                  which puts it beside modules.json"
             )),
             ("Transformer", _) => Err(format!("module {number} is a second transformer")),
-            (_, 0) => Err(format!("the first module is {kind}; only a Transformer is supported there")),
+            ("StaticEmbedding", 0) => {
+                self.first = First::Table(inside);
+                Ok(())
+            }
+            (_, 0) => Err(format!(
+                "the first module is {kind}; only a Transformer or a StaticEmbedding is supported there"
+            )),
+            ("Pooling", _) if self.begin_with_table() => {
+                Err("a Pooling after a StaticEmbedding, which has pooled already".into())
+            }
             ("Pooling", _) if self.pooling.is_none() => {
                 self.pooling = Some(inside);
                 Ok(())
             }
             ("Pooling", _) => Err(format!("module {number} is a second pooling")),
             ("Dropout", _) => Ok(()),
-            ("Dense" | "Normalize", _) if self.pooling.is_none() => {
+            ("Dense" | "Normalize", _) if !self.is_pooled() => {
                 Err(format!("{kind} comes before the pooling, which is not supported"))
             }
             ("Dense", _) => {
@@ -134,6 +154,23 @@ impl Modules {
                 Ok(())
             }
             (other, _) => Err(format!("module {other} is not supported; {KNOWN} are")),
+        }
+    }
+
+    fn is_pooled(&self) -> bool {
+        self.pooling.is_some() || self.begin_with_table()
+    }
+
+    /// Whether texts are looked up in a table of token vectors.
+    pub(crate) fn begin_with_table(&self) -> bool {
+        matches!(self.first, First::Table(_))
+    }
+
+    /// Where the tokenizer and the weights of the first module lie; `dir` is the model's folder.
+    pub(crate) fn root(&self, dir: &Path) -> PathBuf {
+        match &self.first {
+            First::Transformer => dir.to_owned(),
+            First::Table(inside) => inside.clone(),
         }
     }
 
@@ -165,7 +202,7 @@ impl Modules {
     }
 }
 
-const KNOWN: &str = "Transformer, Pooling, Dense, Normalize and Dropout";
+const KNOWN: &str = "Transformer, StaticEmbedding, Pooling, Dense, Normalize and Dropout";
 
 /// The name of a class of sentence-transformers, without its module, which moved between versions.
 fn kind(class: &str) -> Option<&str> {

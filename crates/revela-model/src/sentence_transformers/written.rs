@@ -9,6 +9,7 @@ use super::{LENGTHS, PROMPTS};
 use crate::contract::Contract;
 use crate::embedding_model::{Dense, DenseActivation};
 use crate::layers::Linear;
+use crate::model_config::ModelConfig;
 use crate::pooling::{Pooling, Scale};
 use crate::tokenizer::{EOS, PAD, SETTINGS, TextTokenizer};
 use crate::weights::WEIGHTS;
@@ -23,12 +24,24 @@ type JsonFile = (String, Value);
 pub(crate) fn contract_files(
     contract: &Contract,
     dense: &[Dense],
-    hidden_size: usize,
+    config: &ModelConfig,
     tokenizer: &TextTokenizer,
 ) -> (Vec<JsonFile>, Vec<(String, Linear)>) {
-    let mut modules = vec![String::new(), "1_Pooling".to_owned()];
-    let mut kinds = vec!["Transformer", "Pooling"];
-    let mut files = vec![(POOLING.to_owned(), pooling_json(contract.pooling, hidden_size))];
+    let mut modules = vec![String::new()];
+    let mut kinds = vec!["Transformer"];
+    let mut files = Vec::new();
+    if let ModelConfig::Static(_) = config {
+        // It reads no length and needs no pooling.
+        kinds = vec!["StaticEmbedding"];
+    } else {
+        modules.push("1_Pooling".to_owned());
+        kinds.push("Pooling");
+        files.push((POOLING.to_owned(), pooling_json(contract.pooling, config.hidden_size())));
+        files.push((
+            LENGTHS[0].to_owned(),
+            json!({"max_seq_length": contract.max_length, "do_lower_case": false}),
+        ));
+    }
     let mut weights = Vec::new();
     let normalize = |modules: &mut Vec<String>, kinds: &mut Vec<&str>| {
         modules.push(format!("{}_Normalize", modules.len()));
@@ -53,10 +66,6 @@ pub(crate) fn contract_files(
     });
     files.push((MODULES.to_owned(), list.collect()));
     files.push((PROMPTS.to_owned(), prompts_json(contract)));
-    files.push((
-        LENGTHS[0].to_owned(),
-        json!({"max_seq_length": contract.max_length, "do_lower_case": false}),
-    ));
     files.extend(tokenizer_files(contract, tokenizer));
     (files, weights)
 }

@@ -19,7 +19,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, Encoding, SplitDelimiterBehavior, Token, Tokenizer};
+use tokenizers::{AddedToken, Encoding, SplitDelimiterBehavior, Token, Tokenizer, TruncationParams};
 
 use crate::error::{ModelError, Result};
 
@@ -149,6 +149,14 @@ impl TextTokenizer {
     pub fn to_json(&self) -> Result<Vec<u8>> {
         let text = self.inner.to_string(true).map_err(|e| self.wrong(e.to_string()))?;
         Ok(text.into_bytes())
+    }
+
+    /// The same, of a tokenizer that cuts texts after so many tokens.
+    pub(crate) fn to_json_cut_at(&self, longest: usize) -> Result<Vec<u8>> {
+        let mut inner = self.inner.clone();
+        let cut = TruncationParams { max_length: longest, ..TruncationParams::default() };
+        inner.with_truncation(Some(cut)).map_err(|e| self.wrong(e.to_string()))?;
+        Ok(inner.to_string(true).map_err(|e| self.wrong(e.to_string()))?.into_bytes())
     }
 
     /// Changes with anything that changes the ids of some text.

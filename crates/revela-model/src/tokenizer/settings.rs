@@ -39,6 +39,7 @@ impl TextTokenizer {
             },
             ModelConfig::ModernBert(_) => Ok(()),
             ModelConfig::Decoder(_) => self.frame_by_settings(&settings),
+            ModelConfig::Static(_) => Ok(()),
         };
         result.map_err(|detail| self.wrong_settings(detail))
     }
@@ -146,6 +147,12 @@ impl TextTokenizer {
     /// When the tokenizer has no such token.
     pub(crate) fn end_with(&mut self, end: u32) -> Result<()> {
         self.put_around(None, Some(end))
+    }
+
+    /// Puts nothing around texts from here on.
+    pub(crate) fn take_frame_off(&mut self) {
+        self.inner.with_post_processor(None::<PostProcessorWrapper>);
+        self.frame = Frame::default();
     }
 
     /// Puts special tokens around what the tokenizer gives for a text.

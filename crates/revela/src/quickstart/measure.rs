@@ -9,9 +9,11 @@ use revela_eval::EvalResult;
 use revela_eval::metrics::{Evaluation, Metric};
 use revela_index::bm25::Analyser;
 use revela_index::fusion::{Fusion, Normalisation};
+use revela_model::contract::Contract;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::language_model::LanguageModel;
+use revela_model::pooling::Pooling;
 use revela_model::weights::Precision;
 
 use super::{held_out, recipe};
@@ -112,12 +114,11 @@ fn stages(out: &Path, start: Option<&Path>) -> Result<Vec<(&'static str, Encoder
     match start {
         Some(dir) => found.push((UNTRAINED, open(dir)?)),
         None => {
-            let contract = after(recipe::CONTRASTIVE)?.contract;
             let warmed = stages.join(recipe::LM).join("lm");
-            for (name, dir) in [(UNTRAINED, warmed), (FRESH, recipe::base_lm(out))] {
-                let lm = LanguageModel::open(&dir, Precision::F32, &device)?;
-                found.push((name, Encoder::new(lm.lm.model.into(), lm.tokenizer, contract.clone())?));
-            }
+            let lm = LanguageModel::open(&warmed, Precision::F32, &device)?;
+            let contract = Contract::of_decoder(&lm.tokenizer, recipe::LENGTH, Pooling::Mean)?;
+            found.push((UNTRAINED, Encoder::new(lm.lm.model.into(), lm.tokenizer, contract)?));
+            found.push((FRESH, open(&recipe::base_encoder(out))?));
         }
     }
     for stage in [recipe::CONTRASTIVE, recipe::REVELA] {

@@ -20,6 +20,8 @@ use revela_base::seed::Seed;
 use revela_index::bm25::Analyser;
 use revela_index::grouping::{COPY, Grouping, Policy};
 use revela_model::cpu::Matmul;
+use revela_model::tokenizer::TextTokenizer;
+use revela_model::weights::Precision;
 use revela_text::{ChunkWriter, Chunker, ChunkerConfig, Cleaner, QualityConfig, Reason};
 use revela_train::checkpoint::Best;
 use revela_train::trainer::{CONFIG, Outcome, Trainer};
@@ -27,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Context;
 use crate::commands::data::{QualityArgs, show_quality, write_groups};
-use crate::commands::model::{fresh, train_tokenizer};
+use crate::commands::model::{fresh, fresh_static, train_tokenizer};
 use crate::commands::say;
 use crate::evaluation::{HeldOut, TrainingScore};
 use corpus::{Amount, Corpus};
@@ -206,7 +208,12 @@ fn prepare(args: &Quickstart, context: &Context) -> Result<()> {
     if !base.exists() {
         let tokenizer = train_tokenizer(&chunks, recipe::VOCABULARY, recipe::CUT, context)?;
         let model = fresh(tokenizer, &recipe::SHAPE, seed)?;
-        model.save(&base, revela_model::weights::Precision::F32, IfExists::Refuse)?;
+        model.save(&base, Precision::F32, IfExists::Refuse)?;
+    }
+    let encoder = recipe::base_encoder(&args.out);
+    if args.encoder.is_none() && !encoder.exists() {
+        let model = fresh_static(TextTokenizer::open(&base)?, recipe::DIMENSION, seed)?;
+        model.save(&encoder, Precision::F32, IfExists::Refuse)?;
     }
     Ok(())
 }

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use revela_model::pooling::Pooling;
 use revela_model::tokenizer::Cut;
-use revela_train::choices::{ObjectiveKind, PositivesKind, RetrieverStart};
+use revela_train::choices::{ObjectiveKind, PositivesKind};
 use revela_train::objective::contrastive::Overlap;
 use revela_train::settings::{Settings, SettingsFile, StageSettings};
 
@@ -34,20 +33,20 @@ pub(crate) const DEV_SIZE: Size = Size { queries: 400, passages: 1500 };
 /// The collection that is measured at the end.
 pub(crate) const TEST_SIZE: Size = Size { queries: 1200, passages: 4000 };
 
-/// Longest chunk in tokens.
-const LENGTH: usize = 160;
+/// Longest chunk in the language model's tokens.
+pub(crate) const LENGTH: usize = 160;
 
-/// Sizes of the language model, and of the retriever that begins as a copy of it.
+/// Features of the retriever, a static encoder: a table of token vectors learns in minutes from nothing what a
+/// transformer does not (docs/experiments.md).
+pub(crate) const DIMENSION: usize = 256;
+
+/// Sizes of the language model.
 ///
 /// One layer: a step of a second one costs as much again, and in minutes brings less than more steps do.
 pub(crate) const SHAPE: Shape =
     Shape { hidden: 256, layers: 1, heads: 4, kv_heads: 4, intermediate: Some(256), max_positions: 512 };
 
 /// The stages, in order.
-///
-/// The retriever is a copy of the language model before that one is warmed up: the states of a warmed language
-/// model of this size tell what comes next, not what was said, and contrast needs far longer to turn them round
-/// than to begin afresh (docs/experiments.md).
 pub(crate) const CONTRASTIVE: &str = "contrastive";
 /// See [`CONTRASTIVE`].
 pub(crate) const LM: &str = "lm";
@@ -63,6 +62,11 @@ const REVELA_SHARE: f64 = 0.07;
 /// Folders of a quickstart.
 pub(crate) fn base_lm(out: &Path) -> PathBuf {
     out.join("base-lm")
+}
+
+/// See [`base_lm`].
+pub(crate) fn base_encoder(out: &Path) -> PathBuf {
+    out.join("base-encoder")
 }
 
 /// See [`base_lm`].
@@ -82,17 +86,17 @@ pub(crate) fn run(out: &Path) -> PathBuf {
 
 /// The training run of a quickstart.
 pub(super) fn settings(args: &Quickstart) -> Result<SettingsFile> {
-    let (out, minutes, encoder) = (args.out.as_path(), args.minutes, args.encoder.as_deref());
+    let (out, minutes) = (args.out.as_path(), args.minutes);
+    let from_nothing = args.encoder.is_none();
+    let encoder = args.encoder.clone().unwrap_or_else(|| base_encoder(out));
     let common = Settings {
         groups: Some(groups(out)),
         out: Some(run(out)),
         lm: Some(base_lm(out)),
-        retriever: encoder.map(Path::to_owned),
+        retriever: Some(encoder),
         seed: Some(args.seed),
         matmul: Some(args.matmul),
         lm_max_length: Some(LENGTH),
-        max_length: encoder.is_none().then_some(LENGTH),
-        pooling: encoder.is_none().then_some(Pooling::Mean),
         eval_data: Some(held_out::dir(out, held_out::DEV_SPLIT)),
         eval_times: Some(2),
         weight_decay: Some(0.01),
@@ -106,18 +110,16 @@ pub(super) fn settings(args: &Quickstart) -> Result<SettingsFile> {
         learning_rate: Some(2e-3),
         ..Settings::default()
     };
-    let from_nothing = encoder.is_none();
     let contrastive = Settings {
         objective: Some(ObjectiveKind::Contrastive),
-        retriever_start: Some(if from_nothing { RetrieverStart::Lm } else { RetrieverStart::Keep }),
         minutes: Some(CONTRASTIVE_SHARE * minutes),
-        batch_groups: Some(8),
+        batch_groups: Some(if from_nothing { 16 } else { 8 }),
         positives: Some(PositivesKind::ReaderOrCrops),
         crop_overlap: Some(Overlap::None),
         crop_least: Some(0.1),
         crop_most: Some(0.9),
         tau: Some(0.05),
-        learning_rate: Some(if from_nothing { 5e-4 } else { 2e-5 }),
+        learning_rate: Some(if from_nothing { 3e-3 } else { 2e-5 }),
         ..Settings::default()
     };
     let revela = Settings {
@@ -125,7 +127,7 @@ pub(super) fn settings(args: &Quickstart) -> Result<SettingsFile> {
         minutes: Some(REVELA_SHARE * minutes),
         tau: Some(0.05),
         tau_end: Some(0.02),
-        learning_rate: Some(if from_nothing { 1e-5 } else { 5e-6 }),
+        learning_rate: Some(if from_nothing { 1e-4 } else { 5e-6 }),
         lm_learning_rate: Some(1e-3),
         ..Settings::default()
     };

@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use crate::Context;
 
-pub(crate) use new::{Shape, fresh, train_tokenizer};
+pub(crate) use new::{Shape, fresh, fresh_static, train_tokenizer};
 
 /// The subcommands.
 #[derive(Subcommand)]

@@ -3,24 +3,36 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use revela_base::artifact::IfExists;
 use revela_base::progress::Progress;
 use revela_base::seed::Seed;
 use revela_model::causal_lm::CausalLm;
 use revela_model::config::{AttentionBias, DecoderConfig, Family, RopeScaling};
+use revela_model::contract::Contract;
 use revela_model::device::DeviceChoice;
+use revela_model::encoder::Encoder;
 use revela_model::init::draw;
 use revela_model::kernels::{AttentionShape, Reach};
 use revela_model::language_model::LanguageModel;
 use revela_model::params::count;
+use revela_model::static_embedding::{StaticConfig, StaticEmbedding};
 use revela_model::tokenizer::{Cut, TextTokenizer};
 use revela_model::weights::Precision;
 use revela_text::ChunkReader;
 
 use super::super::say;
 use crate::Context;
+
+/// What is made.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FamilyName {
+    /// A language model (Llama).
+    Llama,
+    /// A static encoder: a vector per token, of which a text's mean is taken. It learns fastest from nothing.
+    Static,
+}
 
 /// How the tokenizer cuts text before byte-level BPE.
 #[derive(Clone, Copy, ValueEnum)]
@@ -39,6 +51,9 @@ pub(crate) struct New {
     /// The folder to write.
     #[arg(long)]
     out: PathBuf,
+    /// What is made; of a static encoder only --vocabulary, --cut and --hidden count.
+    #[arg(long, value_enum, default_value = "llama")]
+    family: FamilyName,
     /// Tokens.
     #[arg(long, default_value_t = 8192)]
     vocabulary: usize,
@@ -74,6 +89,12 @@ pub(super) fn run(args: &New, context: &Context) -> Result<()> {
         CutName::Text => Cut::Text,
     };
     let tokenizer = train_tokenizer(&args.chunks, args.vocabulary, cut, context)?;
+    if args.family == FamilyName::Static {
+        let encoder = fresh_static(tokenizer, args.hidden, Seed(args.seed))?;
+        encoder.save(&args.out, Precision::F32, IfExists::Refuse)?;
+        say(format_args!("{} parameters in {}", count(&encoder.model), args.out.display()))?;
+        return Ok(());
+    }
     let shape = Shape {
         hidden: args.hidden,
         layers: args.layers,
@@ -124,6 +145,19 @@ pub(crate) fn fresh(tokenizer: TextTokenizer, shape: &Shape, seed: Seed) -> Resu
     let device = DeviceChoice::Cpu.open()?;
     let lm = draw(CausalLm::zeros(Arc::new(config), &device), seed.derive("weights"), &device);
     Ok(LanguageModel::new(lm, tokenizer)?)
+}
+
+/// A static encoder with freshly drawn vectors.
+pub(crate) fn fresh_static(mut tokenizer: TextTokenizer, dimension: usize, seed: Seed) -> Result<Encoder> {
+    if dimension == 0 {
+        bail!("a static encoder needs vectors of at least one number; choose another --hidden");
+    }
+    let config = StaticConfig { vocab_size: tokenizer.vocabulary(), hidden_size: dimension };
+    let device = DeviceChoice::Cpu.open()?;
+    let table =
+        draw(StaticEmbedding::zeros(Arc::new(config), &device), seed.derive("static weights"), &device);
+    let contract = Contract::of_table(&mut tokenizer);
+    Ok(Encoder::new(table.into(), tokenizer, contract)?)
 }
 
 /// Characters of text that a tokenizer is trained on: more changes few merges.
