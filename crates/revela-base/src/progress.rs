@@ -11,6 +11,11 @@ pub trait Task: Send + Sync {
     /// `count` more units are done.
     fn advance(&self, count: u64);
 
+    /// `count` units were done before, in an earlier run: they count, but not for the rate.
+    fn resume_at(&self, count: u64) {
+        self.advance(count);
+    }
+
     /// A short remark on the current state, such as a loss; replaces the one before.
     fn remark(&self, text: &str);
 }

@@ -120,6 +120,21 @@ impl Encoder {
         Self::new(model, tokenizer, contract)
     }
 
+    /// A static encoder with the usual contract, of the bytes of its two files; `name` is for messages. It is what
+    /// [`open`](Self::open) gives for the folder that they were saved in.
+    ///
+    /// # Errors
+    /// When they are damaged or do not fit each other.
+    pub fn of_table(tokenizer: &[u8], weights: &[u8], name: &Path) -> Result<Self> {
+        let device = Device::flex();
+        let mut tokenizer = TextTokenizer::parse(tokenizer, &name.join(tokenizer::FILE))?;
+        let weights = Weights::parse(weights, &name.join(WEIGHTS))?;
+        let config = ModelConfig::of_table(&weights, name)?;
+        let backbone = weights.fill(Backbone::zeros(&config, &device), Precision::F32, &device)?;
+        let contract = Contract::of_table(&mut tokenizer);
+        Self::new(EmbeddingModel { backbone, dense: Vec::new() }, tokenizer, contract)
+    }
+
     /// Writes the folder.
     ///
     /// # Errors

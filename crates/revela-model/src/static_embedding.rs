@@ -69,6 +69,7 @@ impl StaticEmbedding {
 
 #[cfg(test)]
 mod tests {
+    use revela_base::artifact::IfExists;
     use revela_base::embed::{Embedder, TextKind};
     use revela_base::seed::Seed;
 
@@ -77,6 +78,7 @@ mod tests {
     use crate::encoder::Encoder;
     use crate::init::draw;
     use crate::tokenizer::{Cut, TextTokenizer};
+    use crate::weights::Precision;
 
     #[test]
     fn a_text_is_the_mean_of_its_tokens_in_any_order() {
@@ -98,5 +100,15 @@ mod tests {
             assert!((found[i] - found[8 + i]).abs() < 1e-6);
             assert_eq!(found[16 + i], 0.0, "a text without a token has no vector");
         }
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("table");
+        encoder.save(&dir, Precision::F32, IfExists::Refuse).unwrap();
+        let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
+        let again = Encoder::of_table(&read("tokenizer.json"), &read("model.safetensors"), &dir).unwrap();
+        let opened = Encoder::open(&dir, Precision::F32, &device).unwrap();
+        assert_eq!(again.fingerprint(), encoder.fingerprint());
+        assert_eq!(opened.fingerprint(), encoder.fingerprint());
+        let error = Encoder::of_table(&read("tokenizer.json"), b"no weights", &dir).unwrap_err().to_string();
+        assert!(error.contains("model.safetensors"), "{error}");
     }
 }

@@ -102,8 +102,13 @@ impl Weights {
     /// Reads one file.
     pub fn read_file(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(FileError::io("read", path))?;
+        Self::parse(&bytes, path)
+    }
+
+    /// Parses the bytes of a safetensors file; `path` is for messages.
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let mut weights = Self { path: path.to_owned(), tensors: BTreeMap::new() };
-        let file = SafeTensors::deserialize(&bytes)
+        let file = SafeTensors::deserialize(bytes)
             .map_err(|e| FileError::corrupt(path, format!("it is no whole safetensors file ({e})")))?;
         for (name, view) in file.tensors() {
             if names::is_buffer(&name) {

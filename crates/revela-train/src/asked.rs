@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use rand::RngExt;
+use revela_base::seed::Seed;
 use revela_text::ChunkGroup;
-use revela_text::reader::{ChunkText, Reader, ReaderConfig, ReaderKind, reader};
+use revela_text::reader::{ChunkText, Reader, ReaderConfig, ReaderKind, keywords, reader};
 
 use crate::choices::QueryText;
 
@@ -53,6 +55,20 @@ impl Asked {
             self.leads.push(lead);
         }
         self.passages.push(passage);
+    }
+
+    /// Leaves a share of what asks in its passage, of which `texts` are the whole ones, and lets about half of its
+    /// words ask.
+    #[must_use]
+    pub fn keep_some(mut self, texts: &[&str], share: f64, seed: Seed) -> Self {
+        let mut stream = seed.stream("which");
+        for (number, (query, row)) in self.queries.iter_mut().zip(&self.own).enumerate() {
+            if stream.random_bool(share) {
+                texts[*row].clone_into(&mut self.passages[*row]);
+                *query = keywords(query, seed.derive(&number.to_string()));
+            }
+        }
+        self
     }
 
     /// The queries as a language model predicts them.
@@ -127,6 +143,26 @@ mod tests {
         assert_eq!(asked.groups, [0..2, 2..4]);
         assert!(!asked.passages[0].contains("whole file") && asked.passages[0].contains("File::open"));
         assert_eq!(asked.passages[1], "use std::fs;", "what asks nothing can still be found");
+    }
+
+    #[test]
+    fn some_readers_stay_where_they_are_and_ask_by_some_of_their_words() {
+        let groups = groups();
+        let texts: Vec<&str> = groups.iter().flat_map(|g| &g.chunks).map(|c| c.text.as_str()).collect();
+        let plain = Asked::of(&groups, QueryText::Reader);
+        assert_eq!(plain.clone().keep_some(&texts, 0.0, Seed(1)), plain);
+        let kept = plain.clone().keep_some(&texts, 1.0, Seed(1));
+        assert_eq!(kept.passages, texts);
+        for query in &kept.queries {
+            let mut words = "Reads a whole file into memory".split(' ');
+            assert!(query.split(' ').all(|word| words.any(|w| w == word)), "{query}");
+        }
+        let counts = (0..100).map(|seed| {
+            let some = plain.clone().keep_some(&texts, 0.5, Seed(seed));
+            some.passages.iter().zip(&texts).filter(|(a, b)| a == *b).count() - 2
+        });
+        let all: usize = counts.sum();
+        assert!((70..130).contains(&all), "{all} of 200");
     }
 
     #[test]

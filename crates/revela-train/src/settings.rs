@@ -115,6 +115,9 @@ settings! {
         /// Which texts attract each other in the contrastive objective [default: crops]
         #[arg(value_enum)]
         positives: PositivesKind,
+        /// Share of the contrastive pairs in which the reader stays in its passage and only about half of its words
+        /// ask [default: 0]
+        keep_reader: f64,
         /// Weight of the contrastive loss of a reader's own passage, beside what a language model teaches
         /// [default: 0]
         hard_weight: f64,
@@ -249,6 +252,7 @@ impl Settings {
             _ => QueryText::default(),
         });
         self.positives.get_or_insert_default();
+        self.keep_reader.get_or_insert(0.0);
         self.hard_weight.get_or_insert(0.0);
         self.teacher_likelihood.get_or_insert(10.0);
         self.teacher_bm25.get_or_insert(0.0);

@@ -93,6 +93,11 @@ impl Task for Bar {
         self.0.inc(count);
     }
 
+    fn resume_at(&self, count: u64) {
+        self.0.set_position(count);
+        self.0.reset_eta();
+    }
+
     fn remark(&self, text: &str) {
         self.0.set_message(text.to_owned());
     }
@@ -110,6 +115,8 @@ struct Lines {
     unit: &'static str,
     total: Option<u64>,
     done: AtomicU64,
+    /// In an earlier run.
+    before: AtomicU64,
     start: Instant,
     last: Mutex<(Instant, String)>,
 }
@@ -122,6 +129,7 @@ impl Lines {
             unit,
             total,
             done: AtomicU64::new(0),
+            before: AtomicU64::new(0),
             start: now,
             last: Mutex::new((now, String::new())),
         }
@@ -130,7 +138,8 @@ impl Lines {
     fn show(&self, remark: &str) {
         let done = self.done.load(Ordering::Relaxed);
         let seconds = self.start.elapsed().as_secs_f64();
-        let rate = done as f64 / seconds.max(1e-9);
+        let here = done.saturating_sub(self.before.load(Ordering::Relaxed));
+        let rate = here as f64 / seconds.max(1e-9);
         let amount = match self.total {
             Some(total) => {
                 let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
@@ -143,6 +152,11 @@ impl Lines {
 }
 
 impl Task for Lines {
+    fn resume_at(&self, count: u64) {
+        self.done.store(count, Ordering::Relaxed);
+        self.before.store(count, Ordering::Relaxed);
+    }
+
     fn advance(&self, count: u64) {
         self.done.fetch_add(count, Ordering::Relaxed);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,10 +15,13 @@ use crate::language::Format;
 use crate::sizer::{Sizer, Words};
 
 mod code;
+mod keywords;
 mod name;
 mod prose;
 #[cfg(test)]
 mod tests;
+
+pub use keywords::keywords;
 
 /// A chunk, as far as readers look at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

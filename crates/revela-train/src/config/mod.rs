@@ -382,7 +382,8 @@ impl ObjectiveConfig {
             ObjectiveKind::Contrastive => {
                 let positives = positives(s)?;
                 let negatives = need("negatives", &s.negatives)?;
-                Self::Contrastive(ContrastiveConfig { tau, positives, negatives })
+                let keep_reader = between("keep_reader", need("keep_reader", &s.keep_reader)?, 0.0, 1.0)?;
+                Self::Contrastive(ContrastiveConfig { tau, positives, keep_reader, negatives })
             }
             ObjectiveKind::Replug | ObjectiveKind::QueryLikelihood => {
                 Self::Likelihood(LikelihoodConfig { tau, teachers: teachers(s)?, hard, query })

@@ -18,6 +18,9 @@ pub struct ContrastiveConfig {
     pub tau: Annealed,
     /// Who attracts whom.
     pub positives: Positives,
+    /// Share of the readers that stay in their passage and ask by some of their words. Passages without what asks
+    /// for them teach to look past it, where real passages have it (Lee et al. 2019, arXiv:1906.00300, section 4).
+    pub keep_reader: f64,
     /// Who repels whom.
     pub negatives: Negatives,
 }

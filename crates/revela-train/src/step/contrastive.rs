@@ -47,11 +47,11 @@ impl Step<'_> {
                 self.pairs(&queries, &passages, (0..queries.len()).collect())?
             }
             Positives::Reader => {
-                let asked = Asked::of(groups, QueryText::Reader);
+                let asked = self.asked(config, groups);
                 self.pairs(&asked.queries, &asked.passages, asked.own)?
             }
             Positives::ReaderOrCrops(crop) => {
-                let asked = Asked::of(groups, QueryText::Reader);
+                let asked = self.asked(config, groups);
                 let mut stream = self.seed.stream("crops");
                 let (queries, passages) = asked.or_crops(|text| crops(text, crop, &mut stream));
                 self.pairs(&queries, &passages, (0..queries.len()).collect())?
@@ -65,6 +65,11 @@ impl Step<'_> {
         let mut result = contrastive::step(&self.models.retriever()?.model, &pairs, &options);
         result.numbers.push(("tau", options.tau));
         Ok(BatchResult { result, tokens })
+    }
+
+    fn asked(&self, config: &ContrastiveConfig, groups: &[ChunkGroup]) -> Asked {
+        let asked = Asked::of(groups, QueryText::Reader);
+        asked.keep_some(&texts(groups), config.keep_reader, self.seed.derive("keep reader"))
     }
 
     fn pairs<S: AsRef<str> + Sync>(&self, queries: &[S], passages: &[S], own: Vec<usize>) -> Result<Pairs> {

@@ -215,7 +215,7 @@ impl<'a> Trainer<'a> {
             self.evaluate(stage, 0.0)?;
         }
         let task = stage_task(stage, self.progress);
-        task.advance(match stage.budget {
+        task.resume_at(match stage.budget {
             Budget::Steps(_) => self.state.stage_step,
             Budget::Minutes(_) => self.state.seconds as u64,
         });
