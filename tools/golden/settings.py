@@ -85,6 +85,12 @@ ROWS = [
     ("do_lower_case not said", BERT, {**length(max_seq_length=24), "tokenizer_config.json": {"set": {"do_lower_case": None}}}),
     ("strip_accents", "sentence-new", {"tokenizer_config.json": {"set": {"strip_accents": False}}}),
     ("tokenize_chinese_chars", "sentence-new", {"tokenizer_config.json": {"set": {"tokenize_chinese_chars": False}}}),
+    ("tokenizer_class of config.json: another class", BERT, {
+        **length(max_seq_length=24), "config.json": {"set": {"tokenizer_class": "PreTrainedTokenizerFast"}},
+        "tokenizer_config.json": {"set": {"tokenizer_class": None, "do_lower_case": True}}}),
+    ("tokenizer_class of config.json: BERT's class", BERT, {
+        **length(max_seq_length=24), "tokenizer_config.json": {"set": {"tokenizer_class": None, "do_lower_case": True}},
+        "config.json": {"set": {"model_type": "roberta", "pad_token_id": 0, "tokenizer_class": "BertTokenizer"}}}),
     ("modules: Normalize, Dense", BERT, {"modules.json": {"write": modules("Pooling", "Normalize", "Dense")}}),
     ("modules: Dense, Normalize", BERT, {"modules.json": {"write": modules("Pooling", "Dense", "Normalize")}}),
     ("modules: Normalize, Dense, Normalize", BERT, {"modules.json": {"write": modules("Pooling", "Normalize", "Dense", "Normalize")}}),

@@ -20,7 +20,8 @@ pub enum TextKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// The cosine of the angle: vectors are scaled to length 1 on the way in, zero vectors are refused.
+    /// The cosine of the angle: vectors are scaled to length 1 on the way in. Given vectors of zeros are refused; those that an
+    /// encoder makes of a text without a token are similar to nothing.
     #[default]
     Cosine,
     /// The dot product of the vectors as they are.

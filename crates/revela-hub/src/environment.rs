@@ -27,7 +27,7 @@ impl Environment {
     /// Of these variables. Empty ones count as not set.
     pub fn of(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let path = |name: &str| get(name).map(PathBuf::from);
+        let path = |name: &str| get(name).map(|value| at_home(&value, get("HOME")));
         let users = || path("XDG_CACHE_HOME").or_else(|| Some(path("HOME")?.join(".cache")));
         let home = path("HF_HOME")
             .unwrap_or_else(|| users().unwrap_or_else(|| PathBuf::from(".cache")).join("huggingface"));
@@ -64,6 +64,17 @@ impl Environment {
     }
 }
 
+/// A path whose `~` at the beginning, which no shell has replaced in a file of settings, is the user's folder.
+fn at_home(path: &str, home: Option<String>) -> PathBuf {
+    match (path.strip_prefix('~'), home) {
+        (Some(""), Some(home)) => PathBuf::from(home),
+        (Some(rest), Some(home)) if rest.starts_with('/') => {
+            Path::new(&home).join(rest.trim_start_matches('/'))
+        }
+        _ => PathBuf::from(path),
+    }
+}
+
 /// The file that names the commit of the main branch.
 pub(crate) fn main_ref(folder: &Path) -> PathBuf {
     folder.join("refs").join("main")
@@ -87,6 +98,9 @@ mod tests {
         assert_eq!(of(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]).cache, Path::new("/x/huggingface/hub"));
         assert_eq!(of(&[("HOME", "/h"), ("HF_HOME", "/f")]).cache, Path::new("/f/hub"));
         assert_eq!(of(&[("HF_HOME", "/f"), ("HF_HUB_CACHE", "/c")]).cache, Path::new("/c"));
+        for (said, meant) in [("~/c", "/h/c"), ("~", "/h"), ("~other/c", "~other/c"), ("/a/~", "/a/~")] {
+            assert_eq!(of(&[("HOME", "/h"), ("HF_HUB_CACHE", said)]).cache, Path::new(meant));
+        }
         assert_eq!(of(&[("HF_ENDPOINT", "http://mirror/")]).endpoint, "http://mirror");
         assert_eq!(of(&[("HF_ENDPOINT", "")]).endpoint, "https://huggingface.co");
         assert_eq!(of(&[("HF_TOKEN", " hf_x\n")]).token.as_deref(), Some("hf_x"));

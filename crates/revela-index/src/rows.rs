@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::collection::Collection;
 use crate::error::Error;
 use crate::filter::Filter;
+use crate::metric::Zeros;
 use crate::nearest::{self, Effort, Lanes, NearestQuery, Ranked, TAKEN};
 use crate::rowset::RowSet;
 use crate::topk::Scored;
@@ -134,10 +135,10 @@ impl<'a> RowSearcher<'a> {
         self.queries.clear();
         self.queries.extend_from_slice(queries);
         if queries.is_empty() {
-            return space.prepare_query(first, &mut self.queries);
+            return space.prepare_query(first, Zeros::Refused, &mut self.queries);
         }
         let mut numbered = self.queries.chunks_mut(dim).enumerate();
-        numbered.try_for_each(|(at, query)| space.prepare_query(first + at, query))
+        numbered.try_for_each(|(at, query)| space.prepare_query(first + at, Zeros::Refused, query))
     }
 }
 

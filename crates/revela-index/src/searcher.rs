@@ -10,6 +10,7 @@ use crate::collection::Collection;
 use crate::error::Error;
 use crate::filter::FilterCache;
 use crate::fusion::{Fusion, Ranking};
+use crate::metric::Zeros;
 use crate::nearest::{self, NearestQuery, Place, Ranked};
 use crate::passage::Passage;
 use crate::query::{Hit, Mode, Query, QueryInput};
@@ -118,7 +119,10 @@ impl Searcher {
             }
             plan.filter = self.filters.resolve(&plan.query.filter, &self.collection)?;
             if let Some(vector) = &mut plan.vector {
-                self.check_vector(number, vector)?;
+                // Beside a text, it is what an encoder made of it.
+                let given = matches!(plan.query.input, QueryInput::Vector(_));
+                let zeros = if given { Zeros::Refused } else { Zeros::Kept };
+                self.check_vector(number, zeros, vector)?;
             }
         }
         Ok(plans)
@@ -187,8 +191,8 @@ impl Searcher {
         Ok(())
     }
 
-    fn check_vector(&self, number: usize, vector: &mut [f32]) -> Result<(), Error> {
-        self.collection.vectors().map_or(Ok(()), |space| space.prepare_query(number, vector))
+    fn check_vector(&self, number: usize, zeros: Zeros, vector: &mut [f32]) -> Result<(), Error> {
+        self.collection.vectors().map_or(Ok(()), |space| space.prepare_query(number, zeros, vector))
     }
 
     /// The dense ranking of each plan that wants one; empty for the others.

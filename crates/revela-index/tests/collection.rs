@@ -16,8 +16,8 @@ use revela_index::fusion::{Fusion, Normalisation};
 use revela_index::testing::HashEmbedder;
 use revela_index::vectors::{RowReader, Vectors, npy, write_jsonl};
 use revela_index::{
-    Collection, CollectionBuilder, Duplicates, Error, Filter, Metric, Mode, Passage, Query, QueryInput,
-    Searcher,
+    Coding, Collection, CollectionBuilder, Duplicates, Effort, Error, Filter, Metric, Mode, Passage, Query,
+    QueryInput, Searcher, Structure, VectorOptions,
 };
 
 const DIM: usize = 256;
@@ -263,8 +263,8 @@ fn vectors_alone_with_ids_from_anywhere() {
     }
 }
 
-/// Gives a zero vector for one text.
-struct Faulty(HashEmbedder);
+/// Gives this number all over for one text.
+struct Faulty(HashEmbedder, f32);
 
 impl Embedder for Faulty {
     fn dimension(&self) -> usize {
@@ -282,7 +282,7 @@ impl Embedder for Faulty {
     fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {
         let mut data = self.0.embed(kind, texts)?;
         if let Some(at) = texts.iter().position(|text| text.contains("number700")) {
-            data[at * DIM..(at + 1) * DIM].fill(0.0);
+            data[at * DIM..(at + 1) * DIM].fill(self.1);
         }
         Ok(data)
     }
@@ -293,7 +293,8 @@ fn failed_builds_leave_only_finished_embeddings_and_can_be_repeated() {
     let folder = Folder::new();
     let builder = folder.builder().shard_rows(100);
     let interrupt = Interrupt::new();
-    let error = builder.build(passages(900), Some(&Faulty(HashEmbedder::new(DIM))), &Silent, &interrupt);
+    let error =
+        builder.build(passages(900), Some(&Faulty(HashEmbedder::new(DIM), f32::NAN)), &Silent, &interrupt);
     let error = error.err().unwrap().to_string();
     assert!(error.contains("row 700"), "{error}");
     let broken = passages(50).chain([Err(std::io::Error::other("line 51 is no JSON"))]);
@@ -321,6 +322,34 @@ fn failed_builds_leave_only_finished_embeddings_and_can_be_repeated() {
         Err(Error::File(FileError::Exists { .. }))
     ));
     assert_eq!(Collection::open(&folder.path()).unwrap().len(), 300);
+}
+
+#[test]
+fn passages_without_a_token_are_similar_to_nothing() {
+    for structure in [Structure::Flat, Structure::Graph] {
+        for coding in [Coding::Int8, Coding::None] {
+            let folder = Folder::new();
+            let embedder = Arc::new(Faulty(HashEmbedder::new(DIM), 0.0));
+            let options = VectorOptions { structure, coding, ..VectorOptions::default() };
+            let builder = folder.builder().vectors(options);
+            let collection =
+                builder.build(passages(900), Some(&*embedder), &Silent, &Interrupt::new()).unwrap();
+            collection.verify(&Silent, &Interrupt::new()).unwrap();
+            assert_eq!(collection.vector("p700").unwrap().unwrap(), vec![0.0; DIM]);
+            let searcher = Searcher::new(collection).with_embedder(embedder).unwrap();
+            // It is found by its words, and measured with 0 by vectors.
+            let words = Query::text("number700").mode(Mode::Bm25);
+            assert_eq!(ids(&searcher, &words)[0], "p700");
+            let dense = Query::text(passage(5).text).mode(Mode::Dense).k(900).effort(Effort::Exact);
+            let hits = searcher.search(&dense).unwrap();
+            assert_eq!((hits.len(), hits[0].id.as_str()), (900, "p5"));
+            assert_eq!(hits.iter().find(|hit| hit.id == "p700").unwrap().score, 0.0);
+            // A query without a token is similar to nothing, too; a vector of zeros is a mistake.
+            let nothing = searcher.search(&Query::text("number700").mode(Mode::Dense).k(5)).unwrap();
+            assert!(nothing.len() == 5 && nothing.iter().all(|hit| hit.score == 0.0));
+            assert!(searcher.search(&Query::vector(vec![0.0; DIM])).is_err());
+        }
+    }
 }
 
 #[test]

@@ -17,14 +17,18 @@ const COMMON: &[Key] = &[
     ("_attn_implementation_autoset", Idle),
     ("_attn_implementation_internal", Idle),
     ("_commit_hash", Idle),
+    ("_flash_attn_2_enabled", Idle),
     ("_name_or_path", Idle),
     ("_num_labels", Idle),
+    // Of a library of adapters, which lie in files of their own.
+    ("adapters", Idle),
     ("architectures", Idle),
     ("attn_implementation", Idle),
     // Code of the repository's own, which is not run.
     ("auto_map", Idle),
     ("custom_pipelines", Idle),
     ("dtype", Idle),
+    ("export_model_type", Idle),
     ("finetuning_task", Idle),
     ("language", Idle),
     ("license", Idle),
@@ -32,6 +36,7 @@ const COMMON: &[Key] = &[
     ("tf_legacy_loss", Idle),
     ("torch_dtype", Idle),
     ("torchscript", Idle),
+    ("transformers.js_config", Idle),
     ("transformers_version", Idle),
     ("unsloth_fixed", Idle),
     ("unsloth_version", Idle),
@@ -107,6 +112,8 @@ const LEARNED_POSITIONS: &[Key] = &[
     ("max_position_embeddings", Decides),
     ("position_embedding_type", Only(&["\"absolute\""])),
     ("tie_word_embeddings", Idle),
+    // Counts where tokenizer_config.json names none.
+    ("tokenizer_class", Decides),
     ("vocab_size", Decides),
     // Some decoders read both ways under this key; encoders always do.
     ("is_causal", NO),
@@ -192,6 +199,7 @@ const MODERN_BERT: &[Key] = &[
     ("sparse_pred_ignore_index", Idle),
     ("sparse_prediction", Idle),
     ("tie_word_embeddings", Idle),
+    ("tokenizer_class", Decides),
     ("use_bidirectional_attention", Only(&["true"])),
     ("vocab_size", Decides),
 ];
@@ -216,15 +224,20 @@ const DECODER: &[Key] = &[
     ("rope_theta", Decides),
     // Only of the language model's output.
     ("tie_word_embeddings", Decides),
+    // Their special tokens are those of tokenizer_config.json, whatever the class.
+    ("tokenizer_class", Idle),
     ("use_bidirectional_attention", NO),
     ("vocab_size", Decides),
 ];
 
 const LLAMA: &[Key] = &[
     ("attention_bias", Decides),
+    // Where the file was converted from (SmolLM).
+    ("is_llama_config", Idle),
     ("mlp_bias", NO),
     // Sums in slices, which are the same sums.
     ("pretraining_tp", Idle),
+    ("rope_interleaved", NO),
     ("use_sliding_window", NO),
     ("layer_types", Decides),
 ];

@@ -15,7 +15,12 @@ impl Fields<'_> {
     /// Refuses keys that are unknown or ask for what is not supported.
     pub(crate) fn check(&self, keys: Option<Keys>) -> Result<(), String> {
         let object = self.0.as_object().ok_or("it is no JSON object")?;
-        keys.map_or(Ok(()), |keys| keys.check(object))
+        let checked = keys.map_or(Ok(()), |keys| keys.check(object));
+        // Then such keys are what that code reads.
+        let own = object.get("auto_map").is_some_and(|map| !map.is_null());
+        checked.map_err(|e| {
+            if own { format!("{e} (auto_map names code of its own, which is not run)") } else { e }
+        })
     }
 
     /// A positive whole number of which memory is a multiple.

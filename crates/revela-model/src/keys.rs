@@ -42,30 +42,30 @@ impl Keys {
     /// Checks a file's object. A key whose value is null counts as absent.
     ///
     /// # Errors
-    /// The first key that is unknown, or whose value is not supported.
+    /// Every key whose value is not supported, and every key that is unknown.
     pub fn check(self, object: &Map<String, Value>) -> Result<(), String> {
+        let (mut problems, mut unknown) = (Vec::new(), Vec::new());
         for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
             match self.role(name) {
                 Some(Role::Decides | Role::Idle) => {}
                 Some(Role::Only(values)) if values.iter().any(|text| is(value, text)) => {}
                 Some(Role::Only([])) => {
-                    return Err(format!("{name} is {value}; to set it is not supported"));
+                    problems.push(format!("{name} is {value}; to set it is not supported"));
                 }
                 Some(Role::Only(values)) => {
-                    return Err(format!(
-                        "{name} is {value}, which is not supported; it must be {}",
-                        or(values)
-                    ));
+                    let allowed = values.join(" or ");
+                    problems.push(format!("{name} is {value}, which is not supported; it must be {allowed}"));
                 }
-                None => {
-                    return Err(format!(
-                        "{name} is not known here, so that what it does to vectors is not either; \
-                         remove it if it does nothing"
-                    ));
-                }
+                None => unknown.push(name.as_str()),
             }
         }
-        Ok(())
+        if !unknown.is_empty() {
+            let (names, is) = (unknown.join(", "), if unknown.len() == 1 { "is" } else { "are" });
+            problems.push(format!(
+                "{names} {is} not known here, so that what follows for vectors is not either; remove what does nothing"
+            ));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 }
 
@@ -74,10 +74,6 @@ fn is(value: &Value, text: &str) -> bool {
         (Some(a), Some(b)) => a == b,
         _ => allowed == *value,
     })
-}
-
-fn or(values: &[&str]) -> String {
-    values.join(" or ")
 }
 
 #[cfg(test)]
@@ -97,6 +93,8 @@ mod tests {
         assert!(check(json!({"mode": "odd"})).unwrap_err().contains("mode is \"odd\""));
         assert!(check(json!({"never": 0})).unwrap_err().contains("never is 0"));
         assert!(check(json!({"other": false})).unwrap_err().contains("other is not known"));
+        let all = check(json!({"one": 1, "two": 2, "never": 0, "mode": 1})).unwrap_err();
+        assert!(all.contains("never is 0; to set") && all.contains("one, two are not known"), "{all}");
         assert_eq!(KEYS.deciding().collect::<Vec<_>>(), ["size"]);
     }
 }

@@ -88,6 +88,15 @@ impl ModelConfig {
         }
     }
 
+    /// The tokenizer's class in transformers, where the file names one; of decoders it says nothing that counts.
+    pub(crate) fn tokenizer_class(&self) -> Option<&str> {
+        match self {
+            Self::Decoder(_) | Self::Static(_) => None,
+            Self::Bert(config) => config.source.get("tokenizer_class")?.as_str(),
+            Self::ModernBert(config) => config.source.get("tokenizer_class")?.as_str(),
+        }
+    }
+
     /// Features of a row of hidden state.
     pub fn hidden_size(&self) -> usize {
         match self {

@@ -55,9 +55,19 @@ const LAYERS: &str = "layers.";
 /// Names of whole models that stand before their encoder's names.
 const MODELS: [&str; 5] = ["bert.", "roberta.", "xlm-roberta.", "distilbert.", "model."];
 
-/// Tensors of published files that no vector of a text depends on: heads of pretraining, and buffers.
-const UNUSED: [&str; 8] =
-    ["cls.", "lm_head.", "pooler.", "classifier.", "vocab_", "head.", "decoder.", "score."];
+/// Tensors of published files that no vector of a text depends on: heads of pretraining and of tasks.
+const UNUSED: [&str; 10] = [
+    "cls.",
+    "lm_head.",
+    "pooler.",
+    "pre_classifier.",
+    "classifier.",
+    "qa_outputs.",
+    "vocab_",
+    "head.",
+    "decoder.",
+    "score.",
+];
 const BUFFERS: [&str; 3] = ["position_ids", "token_type_ids", "rotary_emb.inv_freq"];
 
 /// Whether a tensor of this name is no parameter, but can be computed.
@@ -140,8 +150,14 @@ mod tests {
     #[test]
     fn heads_and_buffers_are_left_out_and_strangers_are_kept() {
         assert_eq!(without_head("bert.embeddings.LayerNorm.gamma").unwrap(), "embeddings.LayerNorm.weight");
-        let unused =
-            ["pooler.dense.weight", "bert.pooler.dense.bias", "cls.predictions.bias", "lm_head.weight"];
+        let unused = [
+            "pooler.dense.weight",
+            "bert.pooler.dense.bias",
+            "cls.predictions.bias",
+            "lm_head.weight",
+            "pre_classifier.weight",
+            "qa_outputs.bias",
+        ];
         let buffers = ["embeddings.position_ids", "bert.embeddings.position_ids"];
         for name in unused.into_iter().chain(buffers) {
             assert_eq!(without_head(name), None, "{name}");

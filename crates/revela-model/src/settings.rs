@@ -17,6 +17,7 @@ const TOKENIZER: &[Key] = &[
     ("truncation_side", Only(&["\"right\""])),
 ];
 
+/// Of the classes that make a normaliser of their own; encoders of any family may have one.
 const BERT_TOKENIZER: &[Key] =
     &[("do_lower_case", Decides), ("strip_accents", Decides), ("tokenize_chinese_chars", Decides)];
 
@@ -38,8 +39,9 @@ pub fn adapter_keys() -> Keys {
 /// The keys of tokenizer_config.json that count for a family.
 pub fn tokenizer_keys(family: &str) -> Keys {
     match family {
-        "bert" | "distilbert" => Keys(&[TOKENIZER, BERT_TOKENIZER]),
-        "roberta" => Keys(&[TOKENIZER, ROBERTA_TOKENIZER]),
+        "bert" | "distilbert" | "roberta" | "xlm-roberta" | "modernbert" => {
+            Keys(&[TOKENIZER, BERT_TOKENIZER, ROBERTA_TOKENIZER])
+        }
         "llama" | "qwen2" | "qwen3" => Keys(&[TOKENIZER, DECODER_TOKENIZER]),
         _ => Keys(&[TOKENIZER]),
     }

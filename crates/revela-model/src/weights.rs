@@ -85,7 +85,10 @@ impl Weights {
         }
         let index = dir.join(INDEX);
         if !index.exists() {
-            let detail = format!("neither {WEIGHTS} nor {INDEX} is there");
+            let detail = format!(
+                "neither {WEIGHTS} nor {INDEX} is there; weights in other forms, such as pytorch_model.bin, are not \
+                 read: save the model once with a recent version of transformers, which writes {WEIGHTS}"
+            );
             return Err(ModelError::Weights { path: dir.to_owned(), detail });
         }
         let mut all = Self { path: dir.to_owned(), tensors: BTreeMap::new() };

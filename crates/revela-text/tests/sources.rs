@@ -275,7 +275,7 @@ fn names_that_are_not_utf8_and_dangling_links_are_bad_input() {
 
 #[test]
 fn the_kind_is_guessed_from_the_path() {
-    for name in ["a.jsonl", "a.JSONL.gz", "a.ndjson", "b/c.json.zst"] {
+    for name in ["a.jsonl", "a.JSONL.gz", "a.ndjson", "b/c.json.zst", "a.jsonl.xz"] {
         assert_eq!(SourceKind::of_path(Path::new(name)), JSONL, "{name}");
     }
     for name in ["a", "a.txt", "src", "a.gz"] {

@@ -115,6 +115,12 @@ fn payloads_are_read_as_passages_are() {
         output.status.success() && said.contains("1 lines of strangers.jsonl") && said.contains("\"zz\""),
         "{said}"
     );
+    place.write("flat.jsonl", "{\"_id\": 1, \"year\": 2024}\n{\"_id\": 2, \"metadata\": null}\n");
+    let output = place.run("index build --input p.jsonl --payloads flat.jsonl --out g");
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("no line of flat.jsonl has `metadata`"), "{said}");
+    place.write("p.jsonl.xz", b"\xFD7zXZ\0...");
+    place.fail("index build --input p.jsonl.xz --out h", &["p.jsonl.xz", "xz", "unpack it first"]);
     place.write("bad.jsonl", "{\"_id\": 1, \"metadata\": {\"x\": NaN}}\n");
     place.fail(
         "index build --input p.jsonl --payloads bad.jsonl --out f",

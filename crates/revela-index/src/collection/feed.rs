@@ -21,7 +21,8 @@ pub(super) struct Watch<'a> {
     pub(super) interrupt: &'a Interrupt,
 }
 
-/// Pushes all passages, embedded where there is an embedder.
+/// Pushes all passages, embedded where there is an embedder. Of those without a token, and so without a vector, it
+/// tells how many there are, with the first one's id.
 pub(super) fn passages<P, E>(
     sink: &mut Sink<'_>,
     passages: impl IntoIterator<Item = Result<P, E>>,
@@ -34,6 +35,7 @@ where
 {
     let task = watch.progress.task("index", "passages", None);
     let mut passages = passages.into_iter();
+    let mut without: (usize, String) = (0, String::new());
     loop {
         watch.interrupt.check()?;
         let block = passages.by_ref().take(BLOCK).collect::<Result<Vec<_>, _>>();
@@ -47,8 +49,25 @@ where
             Some((embedder, spool)) => spool.embed(*embedder, &block, |data| sink.check(data))?,
             None => Vec::new(),
         };
+        count_zeros(&block, &data, &mut without);
+        if let (count @ 1.., first) = &without {
+            task.remark(&format!("({count} without a vector, found by BM25 alone, such as {first:?})"));
+        }
         sink.push(&block, &payloads, data)?;
         task.advance(block.len() as u64);
+    }
+}
+
+/// Counts the rows of zeros, and keeps the id of the first one's passage.
+fn count_zeros(block: &[Passage], data: &[f32], without: &mut (usize, String)) {
+    let Some(dim) = data.len().checked_div(block.len()).filter(|&dim| dim > 0) else { return };
+    for (passage, _) in
+        block.iter().zip(data.chunks_exact(dim)).filter(|(_, row)| row.iter().all(|&x| x == 0.0))
+    {
+        if without.0 == 0 {
+            without.1.clone_from(&passage.id);
+        }
+        without.0 += 1;
     }
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bm25::Analyser;
 use crate::error::Error;
-use crate::metric::{self, Metric};
+use crate::metric::{self, Metric, Zeros};
 use crate::options::VectorOptions;
 use crate::recall::RecallCurve;
 use crate::vectors::Dtype;
@@ -42,12 +42,12 @@ pub struct VectorSpace {
 impl VectorSpace {
     /// Checks that a vector can be searched for, and makes it what the metric wants. `number` names it in
     /// errors.
-    pub(crate) fn prepare_query(&self, number: usize, vector: &mut [f32]) -> Result<(), Error> {
+    pub(crate) fn prepare_query(&self, number: usize, zeros: Zeros, vector: &mut [f32]) -> Result<(), Error> {
         let (expected, found) = (self.dim as usize, vector.len());
         if found != expected {
             return Err(Error::Dimension { what: format!("query {number}"), expected, found });
         }
-        metric::prepare(self.metric, "the queries", number as u64, expected, vector)
+        metric::prepare(self.metric, zeros, "the queries", number as u64, expected, vector)
     }
 
     /// Refuses an encoder that did not make the vectors of the collection at `path`.

@@ -14,7 +14,7 @@ use super::manifest::{self, Deleted, Manifest, Settings, ShardEntry};
 use super::resume::{self, Begun, Finished, Known, Row};
 use crate::bm25::TextIndexWriter;
 use crate::error::Error;
-use crate::metric::{self, Metric};
+use crate::metric::{self, Metric, Zeros};
 use crate::passage::Passage;
 use crate::payload::{Payload, PayloadColumn};
 use crate::rowset::RowSet;
@@ -101,7 +101,9 @@ impl<'a> Sink<'a> {
     fn prepare(&self, data: &mut [f32]) -> Result<(), Error> {
         let Some(space) = &self.manifest.settings.vectors else { return Ok(()) };
         let dim = space.dim as usize;
-        metric::prepare(space.metric, "the vectors", self.rows, dim, data)?;
+        // Vectors that come with texts were made of them by an encoder.
+        let zeros = if self.manifest.settings.texts.is_some() { Zeros::Kept } else { Zeros::Refused };
+        metric::prepare(space.metric, zeros, "the vectors", self.rows, dim, data)?;
         space.dtype.round("the vectors", self.rows, dim, data)
     }
 

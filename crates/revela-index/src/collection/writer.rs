@@ -16,7 +16,7 @@ use super::sink::{self, Sink};
 use super::spool::{self, Spool};
 use super::{Collection, sweep};
 use crate::error::Error;
-use crate::metric::prepare;
+use crate::metric::{Zeros, prepare};
 use crate::passage::Entry;
 use crate::rowset::RowSet;
 use crate::vectors::{RowReader, Rows, Vectors};
@@ -189,7 +189,7 @@ impl CollectionWriter {
             if found != dim {
                 return Err(Error::Dimension { what: "the queries".to_owned(), expected: dim, found });
             }
-            prepare(space.metric, "the queries", 0, dim, data)?;
+            prepare(space.metric, Zeros::Refused, "the queries", 0, dim, data)?;
         }
         let asked = asked.as_deref().map(|data| Rows::new("the queries", dim, data)).transpose()?;
         let shards = self.handles()?;

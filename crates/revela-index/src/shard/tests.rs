@@ -73,7 +73,7 @@ fn write(ids: &[String], dim: usize, kind: Kind) -> Written {
     let mut data: Vec<f32> = (0..ids.len() * dim).map(|i| (i as f32).sin()).collect();
     let options = options(kind);
     let metric = if kind == Kind::FullGraph { Metric::Cosine } else { Metric::Dot };
-    crate::metric::prepare(metric, "x", 0, dim, &mut data).unwrap();
+    crate::metric::prepare(metric, crate::metric::Zeros::Refused, "x", 0, dim, &mut data).unwrap();
     options.dtype.round("x", 0, dim, &mut data).unwrap();
     let vectors = Vectors::new("x", dim, data).unwrap();
     let encoder = Some(Checksum::of(b"encoder"));

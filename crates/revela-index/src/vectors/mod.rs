@@ -20,7 +20,7 @@ mod writer;
 use rayon::prelude::*;
 
 use crate::error::{Error, RowProblem};
-use crate::metric::Metric;
+use crate::metric::{Metric, Zeros};
 
 pub use fvecs::write as write_fvecs;
 pub use jsonl::write as write_jsonl;
@@ -112,7 +112,7 @@ impl Vectors {
     /// [`Error::Row`] for a row that is zero or overflows; rows before it are scaled, it and those after
     /// it may be.
     pub fn normalise(&mut self, what: &str) -> Result<(), Error> {
-        normalise_rows(what, 0, self.dim, &mut self.data)
+        normalise_rows(what, 0, self.dim, &mut self.data, Zeros::Refused)
     }
 
     /// Makes the rows' dot products this similarity. A row without a direction stays as it is: it is similar
@@ -212,10 +212,19 @@ pub(crate) fn check_finite(what: &str, first: u64, rows: Rows<'_>) -> Result<(),
 }
 
 /// Scales rows of finite numbers to length 1; `first` is the first row's number for errors.
-pub(crate) fn normalise_rows(what: &str, first: u64, dim: usize, data: &mut [f32]) -> Result<(), Error> {
+pub(crate) fn normalise_rows(
+    what: &str,
+    first: u64,
+    dim: usize,
+    data: &mut [f32],
+    zeros: Zeros,
+) -> Result<(), Error> {
     let scale = |(row, numbers): (usize, &mut [f32])| {
         // In f64 no square of an f32 overflows, and the length keeps its digits.
         let square = dot(numbers, numbers);
+        if square == 0.0 && zeros == Zeros::Kept {
+            return Ok(());
+        }
         if square < SMALLEST_SQUARE {
             return Err(row_error(what, first + row as u64, RowProblem::Zero));
         }

@@ -64,9 +64,10 @@ impl TextTokenizer {
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         let bytes = match std::fs::read(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && dir.join("vocab.txt").exists() => {
-                let detail = "it is missing; only the older vocab.txt is there. Save the tokenizer once with a \
-                              recent version of transformers, which writes tokenizer.json";
+            // Other files of a vocabulary need not be there to be meant: of the hub's, only what is read is fetched.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let detail = "it is missing; older forms of a tokenizer, such as vocab.txt, are not read. Save the \
+                              tokenizer once with a recent version of transformers, which writes tokenizer.json";
                 return Err(ModelError::Tokenizer { path, detail: detail.into() });
             }
             other => other.map_err(FileError::io("read", &path))?,

@@ -24,22 +24,18 @@ impl TextTokenizer {
     pub(crate) fn follow_settings(&mut self, config: &ModelConfig) -> Result<()> {
         let settings = self.companion(SETTINGS).cloned().unwrap_or(Value::Null);
         self.check_settings(&settings).map_err(|detail| self.wrong_settings(detail))?;
-        let class = settings.get("tokenizer_class").and_then(Value::as_str).unwrap_or_default();
-        let result = match config {
-            ModelConfig::Bert(bert) => match bert.family {
-                BertFamily::Bert | BertFamily::DistilBert
-                    if class.is_empty() || class.contains("BertTokenizer") =>
-                {
-                    self.bert_normalizer(&settings)
-                }
-                BertFamily::Roberta if class.is_empty() || class.starts_with("RobertaTokenizer") => {
-                    self.roberta_spaces(&settings)
-                }
-                _ => Ok(()),
+        let class = settings.get("tokenizer_class").and_then(Value::as_str).or(config.tokenizer_class());
+        let result = match (config, class) {
+            (ModelConfig::Decoder(_), _) => self.frame_by_settings(&settings),
+            // Encoders may have another family's tokenizer.
+            (_, Some(class)) if class.contains("BertTokenizer") => self.bert_normalizer(&settings),
+            (_, Some(class)) if class.starts_with("RobertaTokenizer") => self.roberta_spaces(&settings),
+            (ModelConfig::Bert(bert), None) => match bert.family {
+                BertFamily::Bert | BertFamily::DistilBert => self.bert_normalizer(&settings),
+                BertFamily::Roberta => self.roberta_spaces(&settings),
+                BertFamily::XlmRoberta => Ok(()),
             },
-            ModelConfig::ModernBert(_) => Ok(()),
-            ModelConfig::Decoder(_) => self.frame_by_settings(&settings),
-            ModelConfig::Static(_) => Ok(()),
+            _ => Ok(()),
         };
         result.map_err(|detail| self.wrong_settings(detail))
     }

@@ -78,11 +78,13 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
-    /// A guess from the path alone: files named `*.jsonl`, `*.json`, also `.gz` or `.zst`, hold JSON lines
-    /// of prose; all else is a folder (or one file) of text and code.
+    /// A guess from the path alone: files named `*.jsonl`, `*.json`, packed ones too, hold JSON lines of prose; all
+    /// else is a folder (or one file) of text and code.
     pub fn of_path(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
+        // Those of the last three are named by what they are when they are opened.
+        let packed = [".gz", ".zst", ".xz", ".bz2", ".lz4"];
+        let name = packed.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
         let is_jsonl = [".jsonl", ".ndjson", ".json"].iter().any(|end| name.ends_with(end));
         if is_jsonl && !path.is_dir() { Self::Jsonl(Format::Text) } else { Self::TextAndCode }
     }

@@ -24,7 +24,8 @@ pub(super) struct Payloads {
 }
 
 struct Known {
-    payload: Payload,
+    /// Nothing where the line has no `metadata`.
+    payload: Option<Payload>,
     is_used: bool,
 }
 
@@ -54,7 +55,7 @@ impl Payloads {
     }
 
     fn insert(&mut self, record: Record<Payload>, duplicates: Duplicates) -> Result<(), String> {
-        let known = Known { payload: record.metadata.unwrap_or_default(), is_used: false };
+        let known = Known { payload: record.metadata, is_used: false };
         match self.by_id.entry(record.id) {
             Entry::Vacant(place) => drop(place.insert(known)),
             Entry::Occupied(place) if duplicates == Duplicates::Refuse => {
@@ -79,7 +80,7 @@ impl Payloads {
     pub(super) fn of(&mut self, id: &str) -> Payload {
         self.by_id.get_mut(id).map_or_else(Payload::default, |known| {
             known.is_used = true;
-            known.payload.clone()
+            known.payload.clone().unwrap_or_default()
         })
     }
 
@@ -89,6 +90,12 @@ impl Payloads {
         if self.skipped.0 > 0 {
             let (count, first) = &self.skipped;
             context.progress.line(&format!("skipped {count} lines of {path}, first {first}"));
+        }
+        if !self.by_id.is_empty() && self.by_id.values().all(|known| known.payload.is_none()) {
+            let text = format!(
+                "no line of {path} has `metadata`, an object of fields, so there are none to filter by"
+            );
+            context.progress.line(&text);
         }
         let unused = || self.by_id.iter().filter(|(_, known)| !known.is_used).map(|(id, _)| id);
         if let Some(example) = unused().min() {
