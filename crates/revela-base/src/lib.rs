@@ -12,6 +12,7 @@
 //! | [`sealed`] | single JSON documents that name their format and prove that they are whole |
 //! | [`progress`] | how libraries report long work without printing |
 //! | [`embed`] | the contract between encoders and indexes: texts in, rows of numbers out |
+//! | [`rerank`] | the same for rerankers: pairs of texts in, a score each out |
 //! | [`interrupt`] | how a program asks long work to stop at the next safe point |
 //! | [`seed`] | one seed, split by name into independent random streams |
 //! | [`shingles`] | how much two texts have in common |
@@ -28,6 +29,7 @@ pub mod interrupt;
 pub mod lines;
 pub mod progress;
 pub mod record;
+pub mod rerank;
 pub mod sealed;
 pub mod seed;
 pub mod shingles;

@@ -6,6 +6,7 @@ use revela_base::checksum::Checksum;
 use revela_base::embed::EmbedError;
 use revela_base::file::FileError;
 use revela_base::interrupt::Interrupted;
+use revela_base::rerank::RerankError;
 
 /// What can go wrong while building, opening or searching.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,9 @@ pub enum Error {
     /// The embedder failed.
     #[error(transparent)]
     Embed(#[from] EmbedError),
+    /// The reranker failed.
+    #[error(transparent)]
+    Rerank(#[from] RerankError),
     /// A source of passages failed; the message is the source's own.
     #[error("cannot read the passages: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -87,6 +87,7 @@ mod passage;
 pub mod payload;
 mod query;
 pub mod recall;
+pub mod rerank;
 mod row_order;
 mod rows;
 mod rowset;

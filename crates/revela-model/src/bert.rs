@@ -117,27 +117,33 @@ impl Bert {
         layers.flat_map(named).collect()
     }
 
-    /// Hidden states of the last layer, `[rows, hidden]`.
+    /// Hidden states of the last layer, `[rows, hidden]`, of texts alone.
     pub fn forward(&self, batch: &TokenBatch, run: Run) -> Tensor<2> {
+        self.forward_typed(batch, None, run)
+    }
+
+    /// The same of rows of these types, each below [`BertConfig::token_types`]; all of the first where none are given.
+    pub fn forward_typed(&self, batch: &TokenBatch, types: Option<&[u32]>, run: Run) -> Tensor<2> {
         let run = run.beginning_at(batch.packing.first_row());
         let kernels = run.kernels.on(&self.norm.weight.val());
         let device = self.norm.weight.val().device().inner();
         let mask = AttentionMask::new(batch.packing.clone(), Reach::Both, kernels, &device);
-        let mut x = self.norm.forward(self.embed(batch), run);
+        let mut x = self.norm.forward(self.embed(batch, types), run);
         for layer in &self.layers {
             x = layer.forward(x, &mask, &self.config, run);
         }
         x
     }
 
-    fn embed(&self, batch: &TokenBatch) -> Tensor<2> {
+    fn embed(&self, batch: &TokenBatch, types: Option<&[u32]>) -> Tensor<2> {
         let first = self.config.first_position;
         let positions: Vec<u32> = batch.packing.positions().map(|p| (first + p) as u32).collect();
         let x = self.words.forward(&batch.ids) + self.positions.forward(&positions);
-        match &self.types {
+        match (&self.types, types) {
+            (Some(table), Some(types)) => x + table.forward(types),
             // A text alone is all of the first type.
-            Some(types) => x + types.weight.val().narrow(0, 0, 1),
-            None => x,
+            (Some(table), None) => x + table.weight.val().narrow(0, 0, 1),
+            (None, _) => x,
         }
     }
 }

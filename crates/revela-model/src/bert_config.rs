@@ -63,7 +63,7 @@ pub struct BertConfig {
     pub position_rows: usize,
     /// The row of the first token's position.
     pub first_position: usize,
-    /// Kinds of tokens; 0 where the family has none. Only the first is used.
+    /// Kinds of tokens; 0 where the family has none. A text alone is of the first, a pair of the first two.
     pub token_types: usize,
     /// Epsilon of the normalisation.
     pub layer_norm_eps: f64,

@@ -45,13 +45,33 @@ impl CausalLm {
         run.kernels.cross_entropy(hidden, self.output_embedding(), &batch.next_tokens())
     }
 
-    /// The sum of the next-token cross entropies (nats) of each sequence of a batch, given its final hidden states.
-    pub fn sequence_losses(&self, hidden: Tensor<2>, batch: &TokenBatch, run: Run) -> Vec<f64> {
-        let targets = batch.next_tokens();
-        let losses = run.kernels.token_losses(hidden, self.output_embedding(), &targets);
-        let mut losses = losses.into_iter();
-        let lengths = batch.packing.lengths().iter();
-        let sum = |&length: &usize| losses.by_ref().take(length.saturating_sub(1)).map(f64::from).sum();
-        lengths.map(sum).collect()
+    /// The mean log-likelihood per token (nats) of each sequence of a batch but its first token, given its final hidden
+    /// states; 0 of a sequence that predicts nothing.
+    pub fn sequence_likelihoods(&self, hidden: Tensor<2>, batch: &TokenBatch, run: Run) -> Vec<f32> {
+        let predicted: Vec<usize> = batch.packing.lengths().iter().map(|n| n.saturating_sub(1)).collect();
+        self.ending_likelihoods(hidden, batch, &predicted, run)
+    }
+
+    /// The same of the last so many tokens of each sequence, at most all but its first. Logits of other rows are not
+    /// computed.
+    pub fn ending_likelihoods(
+        &self,
+        hidden: Tensor<2>,
+        batch: &TokenBatch,
+        predicted: &[usize],
+        run: Run,
+    ) -> Vec<f32> {
+        let (mut targets, packing) = (batch.next_tokens(), &batch.packing);
+        for (sequence, count) in predicted.iter().enumerate() {
+            let start = packing.starts()[sequence];
+            let unasked = packing.keys(sequence).saturating_sub(1).saturating_sub(*count);
+            targets[start..start + unasked].fill(None);
+        }
+        let mut losses = run.kernels.token_losses(hidden, self.output_embedding(), &targets).into_iter();
+        let mean = |&count: &usize| {
+            let loss: f64 = losses.by_ref().take(count).map(f64::from).sum();
+            -(loss / count.max(1) as f64) as f32
+        };
+        predicted.iter().map(mean).collect()
     }
 }

@@ -56,6 +56,8 @@ const COMMON: &[Key] = &[
     ("output_past", Idle),
     ("problem_type", Idle),
     ("return_dict", Idle),
+    ("sbert_ce_default_activation_function", Idle),
+    ("sentence_transformers", Idle),
     ("summary_activation", Idle),
     ("summary_first_dropout", Idle),
     ("summary_proj_to_labels", Idle),

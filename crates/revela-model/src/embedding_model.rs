@@ -51,16 +51,21 @@ impl Backbone {
 
     /// Hidden states of the last layer, or the tokens' own vectors, `[rows, hidden]`.
     pub fn forward(&self, batch: &TokenBatch, run: Run) -> Tensor<2> {
+        self.forward_typed(batch, None, run)
+    }
+
+    /// The same of rows of these types, where the family tells the two texts of a pair apart so.
+    pub fn forward_typed(&self, batch: &TokenBatch, types: Option<&[u32]>, run: Run) -> Tensor<2> {
         match self {
             Self::Decoder(model) => model.forward(batch, run),
-            Self::Bert(model) => model.forward(batch, run),
+            Self::Bert(model) => model.forward_typed(batch, types, run),
             Self::ModernBert(model) => model.forward(batch, run),
             Self::Static(model) => model.forward(batch),
         }
     }
 
     /// Some weights, whose device and dtype are those of all.
-    fn sample(&self) -> Tensor<1> {
+    pub(crate) fn sample(&self) -> Tensor<1> {
         match self {
             Self::Decoder(model) => model.norm.weight.val(),
             Self::Bert(model) => model.norm.weight.val(),

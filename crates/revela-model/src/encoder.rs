@@ -28,6 +28,7 @@ use crate::op::runs_on;
 use crate::params::named;
 use crate::pooling::Scale;
 use crate::sentence_transformers::{Modules, contract_files, read_contract};
+use crate::token_batches::longest_first;
 use crate::tokenizer::{self, TextTokenizer};
 use crate::weights::{Precision, WEIGHTS, Weights, to_safetensors};
 
@@ -35,9 +36,6 @@ use crate::weights::{Precision, WEIGHTS, Weights, to_safetensors};
 pub const FORMAT: &str = "revela.encoder";
 /// Version that is written.
 pub const VERSION: u32 = 1;
-
-/// Tokens of one batch of inference: enough to keep the processor busy, little enough for its caches.
-const TOKENS_PER_BATCH: usize = 8192;
 
 /// What the manifest says of an encoder.
 #[derive(Debug, Serialize, Deserialize)]
@@ -198,22 +196,16 @@ impl Encoder {
             .par_iter()
             .map(|text| self.contract.encode(&self.tokenizer, kind, text))
             .collect::<Result<_>>()?;
-        // Longest first: texts of one length share a batch, and the largest batch comes first, so that
-        // running out of memory shows at once.
-        // A text without a token keeps a row of zeros.
-        let mut order: Vec<usize> = (0..ids.len()).filter(|&i| !ids[i].is_empty()).collect();
-        order.sort_by_key(|&i| (std::cmp::Reverse(ids[i].len()), i));
+        let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
         let width = self.dimension();
+        // A text without a token keeps a row of zeros.
         let mut rows = vec![0.0; texts.len() * width];
-        let mut rest = order.as_slice();
-        while !rest.is_empty() {
-            let (batch, after) = rest.split_at(batch_size(rest, &ids));
+        for batch in longest_first(&lengths) {
             let sequences: Vec<&[u32]> = batch.iter().map(|&i| ids[i].as_slice()).collect();
             let vectors = self.embed_ids(&sequences);
             for (&i, vector) in batch.iter().zip(vectors.chunks_exact(width)) {
                 rows[i * width..][..width].copy_from_slice(vector);
             }
-            rest = after;
         }
         Ok(rows)
     }
@@ -243,12 +235,6 @@ impl Encoder {
         }
         fingerprint.finish()
     }
-}
-
-/// How many of these texts, longest first, make a batch.
-fn batch_size(order: &[usize], ids: &[Vec<u32>]) -> usize {
-    let longest = order.first().map_or(1, |&i| ids[i].len()).max(1);
-    (TOKENS_PER_BATCH / longest).clamp(1, order.len().max(1))
 }
 
 impl Embedder for Encoder {

@@ -7,6 +7,7 @@
 //! | you want | use |
 //! | --- | --- |
 //! | vectors of texts | [`encoder::Encoder`], through [`Embedder`](revela_base::embed::Embedder) |
+//! | how relevant passages are to a query, read together | [`reranking::RerankingModel`], through [`Reranker`](revela_base::rerank::Reranker) |
 //! | a language model and its tokenizer as a folder | [`language_model::LanguageModel`] |
 //! | a tokenizer of your own texts | [`tokenizer::TextTokenizer::train`] |
 //! | low-rank adapters in PEFT's layout | [`lora`] |
@@ -50,10 +51,12 @@ pub mod op;
 mod packing;
 pub mod params;
 pub mod pooling;
+pub mod reranking;
 mod sentence_transformers;
 pub mod settings;
 pub mod static_embedding;
 pub mod testing;
+mod token_batches;
 pub mod tokenizer;
 pub mod weights;
 

@@ -75,10 +75,15 @@ pub(crate) fn is_buffer(name: &str) -> bool {
     BUFFERS.iter().any(|end| name.ends_with(end))
 }
 
+/// A tensor's name without that of the whole model before it.
+pub(crate) fn without_model(name: &str) -> &str {
+    MODELS.iter().find_map(|model| name.strip_prefix(model)).unwrap_or(name)
+}
+
 /// A tensor's name in the file of a model without a head, given its name in any file; nothing where no
 /// vector of a text depends on it.
 pub(crate) fn without_head(name: &str) -> Option<String> {
-    let name = MODELS.iter().find_map(|model| name.strip_prefix(model)).unwrap_or(name);
+    let name = without_model(name);
     if name == TABLE_OF_MODEL2VEC {
         return Some(TOKEN_TABLE.to_owned());
     }

@@ -165,6 +165,13 @@ impl Weights {
         Self { path: self.path, tensors }
     }
 
+    /// The tensors whose names are picked, and the others.
+    #[must_use]
+    pub(crate) fn split(self, picked: impl Fn(&str) -> bool) -> [Self; 2] {
+        let (some, others) = self.tensors.into_iter().partition(|(name, _)| picked(name));
+        [Self { path: self.path.clone(), tensors: some }, Self { path: self.path, tensors: others }]
+    }
+
     /// Fills a module: every parameter from the tensor of its name, every tensor into one parameter.
     ///
     /// # Errors

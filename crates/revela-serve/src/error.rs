@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use revela_base::embed::EmbedError;
 use revela_base::file::FileError;
+use revela_base::rerank::RerankError;
 use revela_index::Error as IndexError;
 use serde::Serialize;
 
@@ -134,6 +135,12 @@ impl From<EmbedError> for ApiError {
     }
 }
 
+impl From<RerankError> for ApiError {
+    fn from(error: RerankError) -> Self {
+        Self::internal(error)
+    }
+}
+
 impl IntoResponse for ApiError {
     /// An answer without a body; `middleware` writes it.
     fn into_response(self) -> Response {
@@ -190,6 +197,9 @@ pub enum ServeError {
     /// The encoder cannot be loaded.
     #[error("cannot load the encoder: {0}")]
     Encoder(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The reranker cannot be loaded.
+    #[error("cannot load the reranker: {0}")]
+    Reranker(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A collection cannot be opened.
     #[error(transparent)]
     Index(#[from] IndexError),

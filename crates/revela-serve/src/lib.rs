@@ -1,7 +1,7 @@
 //! Collections as a search service over HTTP.
 //!
-//! You hand in a [`Config`] and a way to load an encoder; you get a server that searches, embeds as OpenAI's
-//! clients expect it, and, when told so, changes collections.
+//! You hand in a [`Config`] and a way to load an encoder, and perhaps a reranker; you get a server that searches, embeds
+//! as OpenAI's clients expect it, reranks as Jina's, Cohere's and TEI's do, and, when told so, changes collections.
 //!
 //! ```no_run
 //! use revela_base::interrupt::Interrupt;
@@ -57,7 +57,7 @@ mod writer;
 pub use auth::NewKey;
 pub use config::{
     Access, Batching, CollectionConfig, Config, Cors, Dimensions, EmbeddingsConfig, Joining, KeyConfig,
-    Limits, LogConfig, LogFormat, LogLevel, MetricsAccess, SearchConfig, TlsConfig, Writing,
+    Limits, LogConfig, LogFormat, LogLevel, MetricsAccess, RerankConfig, SearchConfig, TlsConfig, Writing,
 };
 pub use encoder::TextEncoder;
 pub use error::ServeError;

@@ -18,6 +18,10 @@ pub(crate) enum Stage {
     EmbedWait,
     /// In the encoder.
     Embed,
+    /// Waiting for the reranker.
+    RerankWait,
+    /// In the reranker.
+    Rerank,
     /// Waiting for a thread to search on.
     SearchWait,
     /// Searching.
@@ -31,6 +35,8 @@ impl Stage {
         match self {
             Self::EmbedWait => "embed_wait",
             Self::Embed => "embed",
+            Self::RerankWait => "rerank_wait",
+            Self::Rerank => "rerank",
             Self::SearchWait => "search_wait",
             Self::Search => "search",
             Self::Write => "write",
@@ -47,6 +53,8 @@ pub(crate) enum Event {
     BodyRefused,
     /// Turned away because the encoder's queue was full.
     EmbedRefused,
+    /// Turned away because the reranker's queue was full.
+    RerankRefused,
     /// Turned away because too many searches waited.
     SearchRefused,
     /// Turned away because too many changes waited.
@@ -66,10 +74,11 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::DoorRefused,
         Self::BodyRefused,
         Self::EmbedRefused,
+        Self::RerankRefused,
         Self::SearchRefused,
         Self::WriteRefused,
         Self::Cancelled,
@@ -85,6 +94,7 @@ impl Event {
             Self::DoorRefused => "revela_refused_total{queue=\"door\"}",
             Self::BodyRefused => "revela_refused_total{queue=\"body\"}",
             Self::EmbedRefused => "revela_refused_total{queue=\"embed\"}",
+            Self::RerankRefused => "revela_refused_total{queue=\"rerank\"}",
             Self::SearchRefused => "revela_refused_total{queue=\"search\"}",
             Self::WriteRefused => "revela_refused_total{queue=\"write\"}",
             Self::Cancelled => "revela_cancelled_total",

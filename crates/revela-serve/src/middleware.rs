@@ -36,7 +36,7 @@ pub(crate) struct Timings(pub(crate) Vec<(Stage, Duration)>);
 impl Timings {
     /// What was done, without what was waited for.
     pub(crate) fn work(&self) -> Duration {
-        let works = |stage| matches!(stage, Stage::Embed | Stage::Search | Stage::Write);
+        let works = |stage| matches!(stage, Stage::Embed | Stage::Rerank | Stage::Search | Stage::Write);
         self.0.iter().filter(|(stage, _)| works(*stage)).map(|(_, took)| *took).sum()
     }
 
@@ -222,6 +222,8 @@ fn log(line: &Line<'_>, response: &Response) {
         total_ms,
         embed_wait_ms = timings.millis(Stage::EmbedWait),
         embed_ms = timings.millis(Stage::Embed),
+        rerank_wait_ms = timings.millis(Stage::RerankWait),
+        rerank_ms = timings.millis(Stage::Rerank),
         search_ms = timings.millis(Stage::Search),
         write_ms = timings.millis(Stage::Write),
         "request"

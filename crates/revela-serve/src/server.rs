@@ -11,11 +11,13 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use revela_base::interrupt::Interrupt;
+use revela_base::rerank::Reranker;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::batching::Models;
 use crate::config::Config;
 use crate::encoder::TextEncoder;
 use crate::error::ServeError;
@@ -39,7 +41,11 @@ pub struct Server {
     address: SocketAddr,
     app: Arc<App>,
     tls: Option<TlsAcceptor>,
+    load_reranker: Option<RerankerLoader>,
 }
+
+/// Loads the reranker that the configuration names.
+type RerankerLoader = Box<dyn FnOnce(&Config) -> Result<Option<Arc<dyn Reranker>>, BoxError> + Send>;
 
 impl Server {
     /// Checks the configuration and listens.
@@ -53,7 +59,16 @@ impl Server {
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        Ok(Self { listener, address, app: Arc::new(App::new(config)?), tls })
+        Ok(Self { listener, address, app: Arc::new(App::new(config)?), tls, load_reranker: None })
+    }
+
+    /// The same server with a reranker, which is loaded after the encoder.
+    #[must_use]
+    pub fn with_reranker<L>(self, load: L) -> Self
+    where
+        L: FnOnce(&Config) -> Result<Option<Arc<dyn Reranker>>, BoxError> + Send + 'static,
+    {
+        Self { load_reranker: Some(Box::new(load)), ..self }
     }
 
     /// Where it listens.
@@ -92,7 +107,7 @@ impl Server {
         L: FnOnce(&Config) -> Result<Option<Arc<dyn TextEncoder>>, BoxError> + Send + 'static,
     {
         let url = self.url();
-        let Self { listener, app, tls, .. } = self;
+        let Self { listener, app, tls, load_reranker, .. } = self;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::system("listen"))?;
         tracing::info!(url, "listening");
         warn_of_openness(&app.config);
@@ -101,7 +116,7 @@ impl Server {
         let accepting = tokio::spawn(acceptor.accept(listener));
         let watching = tokio::spawn(reload::watch(app.clone()));
         let loading = app.clone();
-        let mut loaded = tokio::task::spawn_blocking(move || load_all(&loading, load));
+        let mut loaded = tokio::task::spawn_blocking(move || load_all(&loading, load, load_reranker));
         let outcome = tokio::select! {
             outcome = &mut loaded => match outcome {
                 Ok(Ok(())) => {
@@ -133,12 +148,13 @@ async fn requested(interrupt: &Interrupt) {
     }
 }
 
-fn load_all<L>(app: &App, load: L) -> Result<(), ServeError>
+fn load_all<L>(app: &App, load: L, load_reranker: Option<RerankerLoader>) -> Result<(), ServeError>
 where
     L: FnOnce(&Config) -> Result<Option<Arc<dyn TextEncoder>>, BoxError>,
 {
     let encoder = load(&app.config).map_err(ServeError::Encoder)?;
-    app.start(encoder)
+    let reranker = load_reranker.map(|load| load(&app.config)).transpose().map_err(ServeError::Reranker)?;
+    app.start(Models { encoder, reranker: reranker.flatten() })
 }
 
 fn warn_of_openness(config: &Config) {

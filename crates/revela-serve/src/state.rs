@@ -1,5 +1,6 @@
 //! What the routes share.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -8,11 +9,10 @@ use revela_base::embed::TextKind;
 use tokio::sync::Semaphore;
 
 use crate::auth::Gate;
-use crate::batching::{Batcher, Counted};
+use crate::batching::{self, Batcher, Counted, Models, PairBatcher};
 use crate::collection::Live;
 use crate::config::{Access, Config};
 use crate::door::Door;
-use crate::encoder::TextEncoder;
 use crate::error::{ApiError, ServeError};
 use crate::hosts::Hosts;
 use crate::metrics::{Metrics, resident_bytes};
@@ -36,12 +36,19 @@ pub(crate) struct Services {
     // encoder.
     pub(crate) collections: Vec<Served>,
     pub(crate) model: Option<Model>,
+    pub(crate) ranker: Option<Ranker>,
 }
 
 /// The encoder and its name.
 pub(crate) struct Model {
     pub(crate) name: String,
     pub(crate) batcher: Batcher,
+}
+
+/// The reranker and its name.
+pub(crate) struct Ranker {
+    pub(crate) name: String,
+    pub(crate) batcher: PairBatcher,
 }
 
 /// A server's state.
@@ -89,10 +96,15 @@ impl App {
         })
     }
 
-    /// Opens the collections and starts the encoder's thread.
-    pub(crate) fn start(&self, encoder: Option<Arc<dyn TextEncoder>>) -> Result<(), ServeError> {
-        let fingerprint = encoder.as_ref().map(|encoder| encoder.fingerprint());
-        let model = encoder.map(|encoder| self.start_model(encoder)).transpose()?;
+    /// Opens the collections and starts the models' thread.
+    pub(crate) fn start(&self, models: Models) -> Result<(), ServeError> {
+        let fingerprint = models.encoder.as_ref().map(|encoder| encoder.fingerprint());
+        let (texts, pairs) = batching::start(models, &self.config.batching, self.metrics.clone())?;
+        let (encoder, reranker) = (&self.config.encoder, &self.config.rerank);
+        let name = name_of(&self.config.embeddings.name, encoder, "encoder");
+        let model = texts.map(|batcher| Model { name, batcher });
+        let name = name_of(&reranker.name, &reranker.model, "reranker");
+        let ranker = pairs.map(|batcher| Ranker { name, batcher });
         let mut collections = Vec::new();
         for collection in &self.config.collections {
             let live = Live::open(&collection.name, &collection.path, fingerprint, self.metrics.clone())?;
@@ -107,18 +119,8 @@ impl App {
             };
             collections.push(Served { live, writer });
         }
-        let services = Services { collections, model };
+        let services = Services { collections, model, ranker };
         self.services.set(services).map_err(|_| ServeError::option("services", "are started twice"))
-    }
-
-    fn start_model(&self, encoder: Arc<dyn TextEncoder>) -> Result<Model, ServeError> {
-        let of_folder = || {
-            let name = self.config.encoder.as_ref()?.file_name()?;
-            Some(name.to_string_lossy().into_owned())
-        };
-        let name = self.config.embeddings.name.clone().or_else(of_folder);
-        let batcher = Batcher::start(encoder, &self.config.batching, self.metrics.clone())?;
-        Ok(Model { name: name.unwrap_or_else(|| "encoder".to_owned()), batcher })
     }
 
     /// What is loaded; an answer of 503 until then and from the end on.
@@ -168,6 +170,26 @@ impl App {
         self.services()?.model.as_ref().ok_or_else(none)
     }
 
+    /// The reranker.
+    pub(crate) fn ranker(&self) -> Result<&Ranker, ApiError> {
+        let none = || {
+            let message = "this server has no reranker; start it with --rerank MODEL";
+            ApiError::new(crate::error::Code::Unsupported, message)
+        };
+        self.services()?.ranker.as_ref().ok_or_else(none)
+    }
+
+    /// Counts the tokens of pairs as [`count`](Self::count) does those of texts.
+    pub(crate) async fn count_pairs(&self, query: String, texts: Vec<String>) -> Result<Counted, ApiError> {
+        let batcher = &self.ranker()?.batcher;
+        batcher.check_room()?;
+        if texts.iter().map(|text| text.len() + query.len()).sum::<usize>() <= LARGE {
+            return Ok(Counted::pairs(&**batcher.reranker(), query, texts)?);
+        }
+        let reranker = batcher.reranker().clone();
+        Ok(self.pool.run(&self.metrics, move || Counted::pairs(&*reranker, query, texts)).await??)
+    }
+
     /// Counts tokens, where that takes long on a thread of the pool; refuses at once what cannot wait.
     pub(crate) async fn count(&self, kind: TextKind, texts: Vec<String>) -> Result<Counted, ApiError> {
         let batcher = &self.model()?.batcher;
@@ -188,6 +210,10 @@ impl App {
                 gauges.push(("revela_waiting{queue=\"embed_query\"}".to_owned(), queries as f64));
                 gauges.push(("revela_waiting{queue=\"embed_passage\"}".to_owned(), passages as f64));
             }
+            if let Some(ranker) = &services.ranker {
+                let pairs = ranker.batcher.waiting() as f64;
+                gauges.push(("revela_waiting{queue=\"rerank\"}".to_owned(), pairs));
+            }
             for served in &services.collections {
                 let name = served.live.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
                 let passages = served.live.now().collection().len();
@@ -205,4 +231,10 @@ impl App {
         gauges.extend(resident_bytes().map(|bytes| ("process_resident_memory_bytes".to_owned(), bytes)));
         self.metrics.text(&gauges)
     }
+}
+
+/// A model's name: the one that is set, or its folder's.
+fn name_of(set: &Option<String>, folder: &Option<PathBuf>, otherwise: &str) -> String {
+    let of_folder = || Some(folder.as_ref()?.file_name()?.to_string_lossy().into_owned());
+    set.clone().or_else(of_folder).unwrap_or_else(|| otherwise.to_owned())
 }

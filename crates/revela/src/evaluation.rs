@@ -188,7 +188,7 @@ impl HeldOut {
 }
 
 /// What is embedded and searched of a document: its title and text.
-fn passage_text(document: &Document) -> String {
+pub(crate) fn passage_text(document: &Document) -> String {
     if document.title.is_empty() {
         document.text.clone()
     } else {

@@ -7,6 +7,7 @@ mod evaluation;
 mod progress;
 mod quickstart;
 mod recipe;
+mod reranking;
 mod teachers;
 mod test_collection;
 

@@ -1,6 +1,7 @@
 //! The encoding contract in the files of sentence-transformers: modules.json, pooling, prompts, length.
 
 mod modules;
+mod reranker;
 mod written;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::tokenizer::{self, SETTINGS, TextTokenizer};
 use modules::check_file;
 
 pub(crate) use modules::Modules;
+pub(crate) use reranker::{RerankerFiles, Squash};
 pub(crate) use written::contract_files;
 
 use Role::{Decides, Idle, Only};
@@ -89,7 +91,7 @@ pub(crate) fn read_contract(
         }
         ModelConfig::Decoder(_) | ModelConfig::Bert(_) | ModelConfig::ModernBert(_) => {
             tokenizer.follow_settings(config)?;
-            read_length(dir, config, tokenizer)?
+            read_length(dir, config, tokenizer, LENGTH_KEYS, "last_hidden_state")?
         }
     };
     let said = Said::read(dir)?;
@@ -110,13 +112,20 @@ pub(crate) fn read_contract(
     })
 }
 
-/// Longest sequence in tokens, as sentence-transformers finds it, but never more than there are positions.
-fn read_length(dir: &Path, config: &ModelConfig, tokenizer: &mut TextTokenizer) -> Result<usize> {
+/// Longest sequence in tokens, as sentence-transformers finds it, but never more than there are positions. Files of
+/// lengths have these keys, and let texts through the model for this output of its.
+fn read_length(
+    dir: &Path,
+    config: &ModelConfig,
+    tokenizer: &mut TextTokenizer,
+    keys: Keys,
+    output: &str,
+) -> Result<usize> {
     let mut stated = None;
     for name in LENGTHS {
         let path = dir.join(name);
         let wrong = |detail: String| ModelError::Config { path: path.clone(), detail };
-        let Some(json) = check_file(&path, LENGTH_KEYS)? else { continue };
+        let Some(json) = check_file(&path, keys)? else { continue };
         // An empty file says nothing, and the next name is tried.
         if json.as_object().is_none_or(serde_json::Map::is_empty) {
             continue;
@@ -127,7 +136,8 @@ fn read_length(dir: &Path, config: &ModelConfig, tokenizer: &mut TextTokenizer) 
         }
         let length = fields.length_or("max_seq_length", usize::MAX).map_err(wrong)?;
         // Of what other modalities do, texts see nothing.
-        if json.get("modality_config").is_some_and(|m| !m.is_null() && m.get("text") != Some(&plain_text())) {
+        let plain = Some(plain_text(output));
+        if json.get("modality_config").is_some_and(|m| !m.is_null() && m.get("text") != plain.as_ref()) {
             return Err(wrong(
                 "modality_config does not take texts as they are, which is not supported".into(),
             ));
@@ -150,8 +160,8 @@ fn own_length(dir: &Path) -> Result<usize> {
 }
 
 /// How sentence-transformers 6 writes that texts go through the model as ever.
-fn plain_text() -> Value {
-    serde_json::json!({"method": "forward", "method_output_name": "last_hidden_state"})
+fn plain_text(output: &str) -> Value {
+    serde_json::json!({"method": "forward", "method_output_name": output})
 }
 
 /// What config_sentence_transformers.json says.

@@ -205,7 +205,7 @@ impl Modules {
 const KNOWN: &str = "Transformer, StaticEmbedding, Pooling, Dense, Normalize and Dropout";
 
 /// The name of a class of sentence-transformers, without its module, which moved between versions.
-fn kind(class: &str) -> Option<&str> {
+pub(super) fn kind(class: &str) -> Option<&str> {
     class.strip_prefix("sentence_transformers.")?.rsplit('.').next()
 }
 

@@ -1,5 +1,6 @@
 //! Texts to token ids. The only place where the `tokenizers` crate enters.
 
+mod pair;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Encoding, SplitDelimiterBehavior, Token, Tokenizer, TruncationParams};
 
 use crate::error::{ModelError, Result};
+
+pub use pair::PairTokens;
 
 /// The file's name in a model folder.
 pub const FILE: &str = "tokenizer.json";

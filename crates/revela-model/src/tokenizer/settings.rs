@@ -40,7 +40,7 @@ impl TextTokenizer {
         result.map_err(|detail| self.wrong_settings(detail))
     }
 
-    fn wrong_settings(&self, detail: String) -> ModelError {
+    pub(super) fn wrong_settings(&self, detail: String) -> ModelError {
         ModelError::Config { path: self.path.with_file_name(SETTINGS), detail }
     }
 

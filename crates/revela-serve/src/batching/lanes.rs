@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use revela_base::embed::TextKind;
 use tokio::sync::oneshot;
 
+use super::counted::LaneKind;
 use super::{Answer, Counted};
 
 /// The texts of one request, some of them perhaps embedded already.
@@ -142,31 +142,35 @@ pub(super) struct Taken {
 /// All that waits.
 #[derive(Default)]
 pub(super) struct Lanes {
-    queries: Lane,
-    passages: Lane,
+    lanes: [Lane; LaneKind::ALL.len()],
     /// Which lane had the last batch.
-    last: Option<TextKind>,
+    last: Option<LaneKind>,
     /// Whether requests met in it.
     company: bool,
 }
 
 impl Lanes {
-    pub(super) fn lane(&self, kind: TextKind) -> &Lane {
+    pub(super) fn lane(&self, kind: LaneKind) -> &Lane {
+        let [queries, passages, pairs] = &self.lanes;
         match kind {
-            TextKind::Query => &self.queries,
-            TextKind::Passage => &self.passages,
+            LaneKind::Queries => queries,
+            LaneKind::Passages => passages,
+            LaneKind::Pairs => pairs,
         }
     }
 
-    fn lane_mut(&mut self, kind: TextKind) -> &mut Lane {
+    fn lane_mut(&mut self, kind: LaneKind) -> &mut Lane {
+        let [queries, passages, pairs] = &mut self.lanes;
         match kind {
-            TextKind::Query => &mut self.queries,
-            TextKind::Passage => &mut self.passages,
+            LaneKind::Queries => queries,
+            LaneKind::Passages => passages,
+            LaneKind::Pairs => pairs,
         }
     }
 
-    pub(super) fn texts(&self) -> [usize; 2] {
-        [self.queries.texts, self.passages.texts]
+    /// How many wait of each kind.
+    pub(super) fn texts(&self) -> [usize; LaneKind::ALL.len()] {
+        LaneKind::ALL.map(|kind| self.lane(kind).texts)
     }
 
     pub(super) fn push(&mut self, job: Job) {
@@ -178,19 +182,14 @@ impl Lanes {
         self.lane_mut(job.counted.kind).push_front(job);
     }
 
-    /// The lane whose turn it is: queries, unless they had the last batch and passages wait.
-    pub(super) fn turn(&self) -> Option<TextKind> {
-        let (queries, passages) = (!self.queries.jobs.is_empty(), !self.passages.jobs.is_empty());
-        match (queries, passages) {
-            (false, false) => None,
-            (true, false) => Some(TextKind::Query),
-            (false, true) => Some(TextKind::Passage),
-            (true, true) if self.last == Some(TextKind::Query) => Some(TextKind::Passage),
-            (true, true) => Some(TextKind::Query),
-        }
+    /// The lane whose turn it is: the next after the one that had the last batch, of those where somebody waits.
+    pub(super) fn turn(&self) -> Option<LaneKind> {
+        let next = self.last.map_or(0, |last| last.place() + 1);
+        let mut turns = LaneKind::ALL.into_iter().cycle().skip(next).take(LaneKind::ALL.len());
+        turns.find(|kind| !self.lane(*kind).jobs.is_empty())
     }
 
-    pub(super) fn take(&mut self, kind: TextKind, room: Room) -> Taken {
+    pub(super) fn take(&mut self, kind: LaneKind, room: Room) -> Taken {
         let taken = self.lane_mut(kind).take(room, Instant::now());
         (self.last, self.company) = (Some(kind), taken.parts.len() > 1);
         taken

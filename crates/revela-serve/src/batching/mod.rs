@@ -1,11 +1,13 @@
 //! Texts wait a moment for each other and go through the encoder together.
 //!
-//! One thread owns the encoder. There are two lanes, one for queries, for which somebody waits, and one for
-//! passages, which come in bulk; the worker takes a batch from each in turn, so that neither starves. A batch
-//! is bounded by tokens; a request with more texts than that goes through in several batches. A lane that is
-//! full, or whose texts would wait too long at the pace measured so far, refuses at once.
+//! One thread owns the encoder and the reranker. There are three lanes: for queries, for which somebody waits, for
+//! passages, which come in bulk, and for pairs to score; the worker takes a batch from each in turn, so that none
+//! starves. A batch is bounded by tokens; a request with more texts than that goes through in several batches. A lane
+//! that is full, or whose texts would wait too long at the pace measured so far, refuses at once.
 
+mod counted;
 mod lanes;
+mod pairs;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use revela_base::checksum::Checksum;
 use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
+use revela_base::rerank::Reranker;
 use tokio::sync::oneshot;
 
 use crate::config::Batching;
@@ -22,39 +25,19 @@ use crate::encoder::TextEncoder;
 use crate::error::{ApiError, ServeError};
 use crate::load::{Pace, retry_after};
 use crate::metrics::{Event, Metrics, Stage, lock};
+use counted::LaneKind;
 use lanes::{Job, Lane, Lanes};
+
+pub(crate) use counted::Counted;
+pub(crate) use pairs::PairBatcher;
 
 /// How long a bulk writer sleeps before it looks for room again, should nobody wake it.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Texts with what the encoder said they cost.
-#[derive(Debug, Clone)]
-pub(crate) struct Counted {
-    kind: TextKind,
-    texts: Vec<String>,
-    tokens: Vec<usize>,
-}
-
-impl Counted {
-    /// Counts the tokens of texts, which takes about as long as tokenizing them.
-    pub(crate) fn new(
-        encoder: &dyn TextEncoder,
-        kind: TextKind,
-        texts: Vec<String>,
-    ) -> Result<Self, EmbedError> {
-        let tokens = texts.iter().map(|text| encoder.tokens(kind, text)).collect::<Result<_, _>>()?;
-        Ok(Self { kind, texts, tokens })
-    }
-
-    pub(crate) fn tokens(&self) -> usize {
-        self.tokens.iter().sum()
-    }
-}
-
-/// Vectors, and how long they took.
+/// Vectors or scores, and how long they took.
 #[derive(Debug)]
 pub(crate) struct Embedded {
-    /// Row-major, a row per text.
+    /// Row-major, a row per text; of pairs, a score each.
     pub(crate) rows: Vec<f32>,
     pub(crate) waited: Duration,
     pub(crate) embedded: Duration,
@@ -64,7 +47,7 @@ type Answer = Result<Embedded, ApiError>;
 
 /// What the worker and its clients share.
 struct Shared {
-    encoder: Arc<dyn TextEncoder>,
+    models: Models,
     settings: Batching,
     metrics: Arc<Metrics>,
     lanes: Mutex<Lanes>,
@@ -72,52 +55,70 @@ struct Shared {
     work: Condvar,
     /// There is room again.
     room: Condvar,
-    pace: Pace,
+    /// Of the encoder and of the reranker, whose tokens take other times.
+    paces: [Pace; 2],
     ending: AtomicBool,
 }
 
-/// The encoder, with its queue and its thread.
-pub(crate) struct Batcher {
+/// The models that one thread owns.
+#[derive(Clone, Default)]
+pub(crate) struct Models {
+    pub(crate) encoder: Option<Arc<dyn TextEncoder>>,
+    pub(crate) reranker: Option<Arc<dyn Reranker>>,
+}
+
+/// The models' thread, which ends with it.
+struct Core {
     shared: Arc<Shared>,
     worker: Option<JoinHandle<()>>,
 }
 
-impl Batcher {
-    pub(crate) fn start(
-        encoder: Arc<dyn TextEncoder>,
-        settings: &Batching,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, ServeError> {
-        let shared = Arc::new(Shared {
-            encoder,
-            settings: settings.clone(),
-            metrics,
-            lanes: Mutex::default(),
-            work: Condvar::new(),
-            room: Condvar::new(),
-            pace: Pace::default(),
-            ending: AtomicBool::new(false),
-        });
-        let for_worker = shared.clone();
-        let worker = std::thread::Builder::new()
-            .name("revela-encoder".to_owned())
-            .spawn(move || worker::run(&for_worker))
-            .map_err(ServeError::system("start the encoder's thread"))?;
-        Ok(Self { shared, worker: Some(worker) })
-    }
+/// The encoder, with its queue.
+pub(crate) struct Batcher {
+    core: Arc<Core>,
+    encoder: Arc<dyn TextEncoder>,
+}
 
+/// Starts the models' thread. Returns a way to each model that there is.
+pub(crate) fn start(
+    models: Models,
+    settings: &Batching,
+    metrics: Arc<Metrics>,
+) -> Result<(Option<Batcher>, Option<PairBatcher>), ServeError> {
+    let shared = Arc::new(Shared {
+        models: models.clone(),
+        settings: settings.clone(),
+        metrics,
+        lanes: Mutex::default(),
+        work: Condvar::new(),
+        room: Condvar::new(),
+        paces: Default::default(),
+        ending: AtomicBool::new(false),
+    });
+    let for_worker = shared.clone();
+    let worker = std::thread::Builder::new()
+        .name("revela-encoder".to_owned())
+        .spawn(move || worker::run(&for_worker))
+        .map_err(ServeError::system("start the encoder's thread"))?;
+    let core = Arc::new(Core { shared, worker: Some(worker) });
+    let texts = models.encoder.map(|encoder| Batcher { core: core.clone(), encoder });
+    Ok((texts, models.reranker.map(|reranker| PairBatcher::new(core, reranker))))
+}
+
+impl Batcher {
     pub(crate) fn encoder(&self) -> &Arc<dyn TextEncoder> {
-        &self.shared.encoder
+        &self.encoder
     }
 
     /// Texts that wait, queries and passages.
     pub(crate) fn waiting(&self) -> [usize; 2] {
-        lock(&self.shared.lanes).texts()
+        let [queries, passages, _] = lock(&self.core.shared.lanes).texts();
+        [queries, passages]
     }
 
     /// Refuses at once where nothing more can wait; spares counting tokens for nothing.
     pub(crate) fn check_room(&self, kind: TextKind) -> Result<(), ApiError> {
-        self.shared.admit(&lock(&self.shared.lanes), kind, 1, 1)
+        self.core.shared.check_room(kind.into())
     }
 
     /// The same while it is not known yet of which kind a text will be.
@@ -127,28 +128,17 @@ impl Batcher {
 
     /// Embeds texts. Dropping the future takes them out of the queue.
     pub(crate) async fn embed(&self, counted: Counted, deadline: Instant) -> Answer {
-        if counted.texts.is_empty() {
-            return Ok(Embedded { rows: Vec::new(), waited: Duration::ZERO, embedded: Duration::ZERO });
-        }
-        let answer = self.shared.enqueue(counted, Some(deadline))?;
-        let dropped = |_| match Instant::now() < deadline {
-            true => ApiError::unavailable("the server is shutting down"),
-            false => ApiError::timeout("the encoder did not come to this in time; send it again later"),
-        };
-        let embedded = answer.await.map_err(dropped)??;
-        self.shared.metrics.stage(Stage::EmbedWait, embedded.waited);
-        self.shared.metrics.stage(Stage::Embed, embedded.embedded);
-        Ok(embedded)
+        self.core.shared.answer(counted, deadline, [Stage::EmbedWait, Stage::Embed]).await
     }
 
     /// The same for threads that may block and have time: it waits for room. For whoever needs an
     /// [`Embedder`].
     pub(crate) fn blocking(&self) -> BlockingEmbedder {
-        BlockingEmbedder { shared: self.shared.clone() }
+        BlockingEmbedder { shared: self.core.shared.clone(), encoder: self.encoder.clone() }
     }
 }
 
-impl Drop for Batcher {
+impl Drop for Core {
     fn drop(&mut self) {
         self.shared.ending.store(true, Ordering::Release);
         // Taken so that the worker is not between looking and sleeping.
@@ -163,21 +153,53 @@ impl Drop for Batcher {
 }
 
 impl Shared {
-    fn admit(&self, lanes: &Lanes, kind: TextKind, texts: usize, tokens: usize) -> Result<(), ApiError> {
+    fn pace(&self, kind: LaneKind) -> &Pace {
+        let [of_encoder, of_reranker] = &self.paces;
+        match kind {
+            LaneKind::Queries | LaneKind::Passages => of_encoder,
+            LaneKind::Pairs => of_reranker,
+        }
+    }
+
+    fn check_room(&self, kind: LaneKind) -> Result<(), ApiError> {
+        self.admit(&lock(&self.lanes), kind, 1, 1)
+    }
+
+    /// Waits for a job's answer. Dropping the future takes it out of the queue.
+    async fn answer(&self, counted: Counted, deadline: Instant, [wait, work]: [Stage; 2]) -> Answer {
+        if counted.texts.is_empty() {
+            return Ok(Embedded { rows: Vec::new(), waited: Duration::ZERO, embedded: Duration::ZERO });
+        }
+        let answer = self.enqueue(counted, Some(deadline))?;
+        let dropped = |_| match Instant::now() < deadline {
+            true => ApiError::unavailable("the server is shutting down"),
+            false => ApiError::timeout("the model did not come to this in time; send it again later"),
+        };
+        let embedded = answer.await.map_err(dropped)??;
+        self.metrics.stage(wait, embedded.waited);
+        self.metrics.stage(work, embedded.embedded);
+        Ok(embedded)
+    }
+
+    fn admit(&self, lanes: &Lanes, kind: LaneKind, texts: usize, tokens: usize) -> Result<(), ApiError> {
         let lane = lanes.lane(kind);
         // A request that is larger than the whole queue is let in where it need not wait.
         if lane.texts == 0 {
             return Ok(());
         }
-        let expected = self.pace.expected(lane.tokens + tokens);
+        let expected = self.pace(kind).expected(lane.tokens + tokens);
         let longest = match kind {
-            TextKind::Query => self.settings.max_wait_ms,
-            TextKind::Passage => self.settings.max_bulk_wait_ms,
+            LaneKind::Queries => self.settings.max_wait_ms,
+            LaneKind::Passages | LaneKind::Pairs => self.settings.max_bulk_wait_ms,
         };
-        let late = self.pace.expected(lane.tokens) > Duration::from_millis(longest);
+        let late = self.pace(kind).expected(lane.tokens) > Duration::from_millis(longest);
         if lane.texts + texts > self.settings.queue || late {
-            self.metrics.count(Event::EmbedRefused);
-            return Err(ApiError::overloaded("the encoder", retry_after(expected)));
+            let (event, what) = match kind {
+                LaneKind::Queries | LaneKind::Passages => (Event::EmbedRefused, "the encoder"),
+                LaneKind::Pairs => (Event::RerankRefused, "the reranker"),
+            };
+            self.metrics.count(event);
+            return Err(ApiError::overloaded(what, retry_after(expected)));
         }
         Ok(())
     }
@@ -216,19 +238,20 @@ impl Shared {
 /// The encoder behind its queue, as what collections want.
 pub(crate) struct BlockingEmbedder {
     shared: Arc<Shared>,
+    encoder: Arc<dyn TextEncoder>,
 }
 
 impl Embedder for BlockingEmbedder {
     fn dimension(&self) -> usize {
-        self.shared.encoder.dimension()
+        self.encoder.dimension()
     }
 
     fn fingerprint(&self) -> Checksum {
-        self.shared.encoder.fingerprint()
+        self.encoder.fingerprint()
     }
 
     fn metric(&self) -> Metric {
-        self.shared.encoder.metric()
+        self.encoder.metric()
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {
@@ -236,7 +259,7 @@ impl Embedder for BlockingEmbedder {
             return Ok(Vec::new());
         }
         let texts = texts.iter().map(|&text| text.to_owned()).collect();
-        let counted = Counted::new(&*self.shared.encoder, kind, texts)?;
+        let counted = Counted::new(&*self.encoder, kind, texts)?;
         let embedded = self.shared.embed_patiently(counted).map_err(|error| EmbedError(Box::new(error)))?;
         Ok(embedded.rows)
     }

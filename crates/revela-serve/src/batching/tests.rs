@@ -63,7 +63,8 @@ impl TextEncoder for Lengths {
 fn start(settings: Batching, gate: Option<mpsc::Receiver<()>>) -> (Batcher, Arc<Lengths>, Arc<Metrics>) {
     let encoder = Arc::new(Lengths { batches: Mutex::default(), gate: gate.map(Mutex::new) });
     let metrics = Arc::new(Metrics::default());
-    let batcher = Batcher::start(encoder.clone(), &settings, metrics.clone()).unwrap();
+    let models = Models { encoder: Some(encoder.clone()), reranker: None };
+    let batcher = super::start(models, &settings, metrics.clone()).unwrap().0.unwrap();
     (batcher, encoder, metrics)
 }
 
@@ -85,7 +86,7 @@ fn soon() -> Instant {
 fn enqueue(batcher: &Batcher, kind: TextKind, texts: &[&str]) -> Result<oneshot::Receiver<Answer>, ApiError> {
     let texts = texts.iter().map(|&text| text.to_owned()).collect();
     let counted = Counted::new(&**batcher.encoder(), kind, texts).unwrap();
-    batcher.shared.enqueue(counted, Some(soon()))
+    batcher.core.shared.enqueue(counted, Some(soon()))
 }
 
 /// Waits until the worker holds everything that was enqueued.
@@ -163,7 +164,7 @@ fn a_full_queue_refuses_and_who_has_gone_costs_nothing() {
     assert_eq!(batcher.check_room(TextKind::Query).unwrap_err().code, Code::Overloaded);
     batcher.check_room(TextKind::Passage).unwrap();
     let counted = Counted::new(&*encoder, TextKind::Passage, vec!["late".to_owned()]).unwrap();
-    let late = batcher.shared.enqueue(counted, Some(Instant::now())).unwrap();
+    let late = batcher.core.shared.enqueue(counted, Some(Instant::now())).unwrap();
     drop(gone);
     (0..4).for_each(|_| open.send(()).unwrap());
     first.blocking_recv().unwrap().unwrap();
@@ -178,7 +179,7 @@ fn a_full_queue_refuses_and_who_has_gone_costs_nothing() {
 fn what_would_wait_too_long_is_refused() {
     let (open, gate) = mpsc::channel();
     let (batcher, ..) = start(Batching { max_wait_ms: 1000, ..settings() }, Some(gate));
-    batcher.shared.pace.measured(1, Duration::from_millis(300));
+    batcher.core.shared.paces[0].measured(1, Duration::from_millis(300));
     let _held = enqueue(&batcher, TextKind::Query, &["a"]).unwrap();
     drained(&batcher);
     let _waits = enqueue(&batcher, TextKind::Query, &["bbbb"]).unwrap();
@@ -214,7 +215,7 @@ fn the_end_leaves_nobody_waiting() {
     let first = enqueue(&batcher, TextKind::Query, &["a"]).unwrap();
     drained(&batcher);
     let waits = enqueue(&batcher, TextKind::Query, &["b"]).unwrap();
-    batcher.shared.ending.store(true, Ordering::Release);
+    batcher.core.shared.ending.store(true, Ordering::Release);
     open.send(()).unwrap();
     drop(batcher);
     assert!(first.blocking_recv().is_ok());
@@ -232,13 +233,14 @@ proptest! {
         for costs in &jobs {
             let (reply, answer) = oneshot::channel();
             let texts = costs.iter().map(|cost| "x".repeat(*cost)).collect();
-            let counted = Counted { kind: TextKind::Query, texts, tokens: costs.clone() };
+            let (kind, query, tokens) = (LaneKind::Queries, String::new(), costs.clone());
+            let counted = Counted { kind, query, texts, tokens };
             lanes.push(Job::new(counted, None, reply));
             answers.push(answer);
         }
         let mut seen = Vec::new();
         while lanes.turn().is_some() {
-            let taken = lanes.take(TextKind::Query, Room { tokens: budget, one_job: false });
+            let taken = lanes.take(LaneKind::Queries, Room { tokens: budget, one_job: false });
             prop_assert!(taken.texts >= 1);
             prop_assert!(taken.tokens <= budget || taken.texts == 1);
             for (job, range) in taken.parts {
@@ -249,6 +251,6 @@ proptest! {
             }
         }
         prop_assert_eq!(seen, jobs.concat());
-        prop_assert_eq!((lanes.texts(), lanes.lane(TextKind::Query).tokens), ([0, 0], 0));
+        prop_assert_eq!((lanes.texts(), lanes.lane(LaneKind::Queries).tokens), ([0; 3], 0));
     }
 }

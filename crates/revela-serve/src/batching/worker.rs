@@ -1,12 +1,13 @@
-//! The thread that owns the encoder.
+//! The thread that owns the models.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use revela_base::embed::TextKind;
+use revela_base::rerank::Pair;
 
+use super::counted::LaneKind;
 use super::lanes::{Job, Lanes, Room, Taken};
 use super::{Embedded, Shared};
 use crate::config::Joining;
@@ -21,13 +22,13 @@ pub(super) fn run(shared: &Shared) {
             shared.metrics.count(Event::Cancelled);
         }
         if taken.texts > 0 {
-            embed(shared, kind, taken);
+            work(shared, kind, taken);
         }
     }
 }
 
 /// The next batch, once there is one worth taking.
-fn next(shared: &Shared) -> Option<(TextKind, Taken)> {
+fn next(shared: &Shared) -> Option<(LaneKind, Taken)> {
     let one_job = shared.settings.join == Joining::Off;
     let room = Room { tokens: shared.settings.tokens, one_job };
     let mut lanes = lock(&shared.lanes);
@@ -53,7 +54,7 @@ fn wait<'a>(shared: &Shared, lanes: MutexGuard<'a, Lanes>, time: Duration) -> Mu
 /// How long the first of a lane may still wait for others; nothing when the batch is full, time is up, or
 /// the last batch was one request's: then the next one is probably alone too, and if it is not, others
 /// gather while it is embedded.
-fn still_to_wait(shared: &Shared, lanes: &Lanes, kind: TextKind) -> Option<Duration> {
+fn still_to_wait(shared: &Shared, lanes: &Lanes, kind: LaneKind) -> Option<Duration> {
     let full = lanes.lane(kind).tokens >= shared.settings.tokens;
     if shared.settings.join == Joining::Off || !lanes.had_company() || full {
         return None;
@@ -62,19 +63,23 @@ fn still_to_wait(shared: &Shared, lanes: &Lanes, kind: TextKind) -> Option<Durat
     Duration::from_millis(shared.settings.wait_ms).checked_sub(waits).filter(|time| !time.is_zero())
 }
 
-/// Embeds a batch and answers the jobs that are complete with it.
-fn embed(shared: &Shared, kind: TextKind, taken: Taken) {
-    let texts = taken.parts.iter().flat_map(|(job, range)| job.counted.texts.get(range.clone()));
-    let texts: Vec<&str> = texts.flatten().map(String::as_str).collect();
+/// Embeds or scores a batch and answers the jobs that are complete with it.
+fn work(shared: &Shared, kind: LaneKind, taken: Taken) {
     let began = Instant::now();
-    let result = call(shared, kind, &texts);
+    let result = call(shared, kind, &taken);
     let took = began.elapsed();
-    tracing::debug!(texts = taken.texts, tokens = taken.tokens, ms = took.as_secs_f64() * 1e3, "batch");
+    tracing::debug!(
+        ?kind,
+        texts = taken.texts,
+        tokens = taken.tokens,
+        ms = took.as_secs_f64() * 1e3,
+        "batch"
+    );
     match result {
         Ok(rows) => {
-            shared.pace.measured(taken.tokens, took);
+            shared.pace(kind).measured(taken.tokens, took);
             shared.metrics.batch(taken.texts, taken.tokens);
-            let width = shared.encoder.dimension();
+            let width = width(shared, kind);
             let mut rest = rows.as_slice();
             for (job, range) in taken.parts {
                 let (own, after) = rest.split_at_checked(range.len() * width).unwrap_or_default();
@@ -86,7 +91,7 @@ fn embed(shared: &Shared, kind: TextKind, taken: Taken) {
         Err(_) if taken.parts.len() > 1 => {
             for (job, range) in taken.parts {
                 let alone = Taken { texts: range.len(), parts: vec![(job, range)], ..Taken::default() };
-                embed(shared, kind, alone);
+                work(shared, kind, alone);
             }
         }
         Err(error) => {
@@ -98,13 +103,41 @@ fn embed(shared: &Shared, kind: TextKind, taken: Taken) {
     }
 }
 
-/// Calls the encoder; a panic or a wrong number of vectors is an error.
-fn call(shared: &Shared, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, ApiError> {
-    let called = catch_unwind(AssertUnwindSafe(|| shared.encoder.embed(kind, texts)));
-    let rows = called.map_err(|_| ApiError::internal("the encoder panicked"))??;
-    let expected = texts.len() * shared.encoder.dimension();
+/// Numbers per text.
+fn width(shared: &Shared, kind: LaneKind) -> usize {
+    match kind {
+        LaneKind::Pairs => 1,
+        LaneKind::Queries | LaneKind::Passages => {
+            shared.models.encoder.as_ref().map_or(0, |encoder| encoder.dimension())
+        }
+    }
+}
+
+/// Calls the model; a panic or a wrong number of numbers is an error.
+fn call(shared: &Shared, kind: LaneKind, taken: &Taken) -> Result<Vec<f32>, ApiError> {
+    let parts = || {
+        taken.parts.iter().flat_map(|(job, range)| {
+            let texts = job.counted.texts.get(range.clone()).unwrap_or_default();
+            texts.iter().map(move |text| (job.counted.query.as_str(), text.as_str()))
+        })
+    };
+    let none = || ApiError::internal("work of this kind came to a server without its model");
+    let called = catch_unwind(AssertUnwindSafe(|| -> Result<Vec<f32>, ApiError> {
+        match kind {
+            LaneKind::Pairs => {
+                let pairs: Vec<Pair<'_>> = parts().collect();
+                Ok(shared.models.reranker.as_ref().ok_or_else(none)?.scores(&pairs)?)
+            }
+            LaneKind::Queries | LaneKind::Passages => {
+                let texts: Vec<&str> = parts().map(|(_, text)| text).collect();
+                Ok(shared.models.encoder.as_ref().ok_or_else(none)?.embed(kind.text_kind(), &texts)?)
+            }
+        }
+    }));
+    let rows = called.map_err(|_| ApiError::internal("the model panicked"))??;
+    let expected = taken.parts.iter().map(|(_, range)| range.len()).sum::<usize>() * width(shared, kind);
     if rows.len() != expected {
-        let detail = format!("the encoder gave {} numbers where {expected} were due", rows.len());
+        let detail = format!("the model gave {} numbers where {expected} were due", rows.len());
         return Err(ApiError::internal(detail));
     }
     Ok(rows)

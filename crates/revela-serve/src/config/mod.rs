@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use revela_base::checksum::Checksum;
+use revela_base::rerank::Form;
 use serde::Deserialize;
 
 use crate::error::ServeError;
@@ -38,6 +39,8 @@ pub struct Config {
     pub writing: Writing,
     /// What `/v1/embeddings` offers.
     pub embeddings: EmbeddingsConfig,
+    /// The reranker, and which searches it ranks again.
+    pub rerank: RerankConfig,
     /// Certificate and key; plain HTTP without.
     pub tls: Option<TlsConfig>,
     /// Web pages of other origins that may call the API.
@@ -182,6 +185,30 @@ pub struct EmbeddingsConfig {
     pub dimensions: Dimensions,
 }
 
+/// The reranker, and which searches it ranks again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RerankConfig {
+    /// The model's folder; without one nothing is reranked.
+    pub model: Option<PathBuf>,
+    /// Its name in the API (by default that of its folder).
+    pub name: Option<String>,
+    /// How many hits of a search are ranked again where the request says nothing; 0 leaves searches as they are.
+    pub depth: usize,
+    /// How it scores (by default what its folder says).
+    pub form: Option<Form>,
+    /// Longest pair in tokens (by default the model's own limit, or what its form has).
+    pub max_length: Option<usize>,
+    /// What a model is asked that answers yes or no.
+    pub instruction: Option<String>,
+}
+
+impl Default for RerankConfig {
+    fn default() -> Self {
+        Self { model: None, name: None, depth: 100, form: None, max_length: None, instruction: None }
+    }
+}
+
 /// A certificate in PEM, and its key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -223,6 +250,7 @@ impl Default for Config {
             search: SearchConfig::default(),
             writing: Writing::default(),
             embeddings: EmbeddingsConfig::default(),
+            rerank: RerankConfig::default(),
             tls: None,
             cors: Cors::default(),
             hosts: Vec::new(),
@@ -297,7 +325,7 @@ impl Config {
         let base = path.parent().unwrap_or(Path::new(""));
         let paths = config.collections.iter_mut().map(|collection| &mut collection.path);
         let tls = config.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
-        for path in paths.chain(&mut config.encoder).chain(tls) {
+        for path in paths.chain(&mut config.encoder).chain(&mut config.rerank.model).chain(tls) {
             *path = base.join(&*path);
         }
         Ok(config)

@@ -4,6 +4,7 @@ mod collections;
 mod documents;
 mod embeddings;
 mod operation;
+mod rerank;
 mod search;
 
 use std::collections::HashMap;
@@ -40,6 +41,8 @@ fn table() -> Vec<Route> {
         route(Method::POST, "/v1/documents", Right::Write, post(documents::add)),
         route(Method::DELETE, "/v1/documents/{*id}", Right::Write, delete(documents::remove)),
         route(Method::POST, "/v1/embeddings", Right::Read, post(embeddings::create)),
+        route(Method::POST, "/v1/rerank", Right::Read, post(rerank::create)),
+        route(Method::POST, "/rerank", Right::Read, post(rerank::as_tei)),
         route(Method::GET, "/v1/models", Right::Read, get(embeddings::models)),
         route(Method::GET, "/v1/models/{model}", Right::Read, get(embeddings::model)),
         route(Method::GET, "/healthz", Right::Open, get(operation::health)),

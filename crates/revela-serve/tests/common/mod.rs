@@ -18,6 +18,7 @@ use revela_base::checksum::Checksum;
 use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Silent;
+use revela_base::rerank::Reranker;
 use revela_index::testing::HashEmbedder;
 use revela_index::{Collection, CollectionBuilder, Duplicates, Passage};
 use revela_serve::{CollectionConfig, Config, ServeError, Server, TextEncoder};
@@ -130,7 +131,22 @@ impl Running {
         running
     }
 
+    /// The same with a reranker.
+    pub(crate) fn with_reranker(reranker: Arc<dyn Reranker>, change: impl FnOnce(&mut Config)) -> Self {
+        let encoder: Arc<dyn TextEncoder> = ByteEncoder::new();
+        let running = Self::unready_with(Some(reranker), change, move |_| Ok(Some(encoder)));
+        running.wait_until_ready();
+        running
+    }
+
     pub(crate) fn unready<L>(change: impl FnOnce(&mut Config), load: L) -> Self
+    where
+        L: FnOnce(&Config) -> Result<Option<Arc<dyn TextEncoder>>, revela_serve::BoxError> + Send + 'static,
+    {
+        Self::unready_with(None, change, load)
+    }
+
+    fn unready_with<L>(reranker: Option<Arc<dyn Reranker>>, change: impl FnOnce(&mut Config), load: L) -> Self
     where
         L: FnOnce(&Config) -> Result<Option<Arc<dyn TextEncoder>>, revela_serve::BoxError> + Send + 'static,
     {
@@ -145,7 +161,7 @@ impl Running {
         for collection in &mut config.collections {
             collection.path = dir.path().join(&collection.path);
         }
-        let server = Server::bind(config).unwrap();
+        let server = Server::bind(config).unwrap().with_reranker(move |_| Ok(reranker));
         let (address, interrupt) = (server.address(), Interrupt::new());
         let end = interrupt.clone();
         let thread = Some(std::thread::spawn(move || server.run(load, &end)));

@@ -33,11 +33,7 @@ pub fn likelihoods(lm: &CausalLm, readers: &[Vec<u32>], passages: &TokenBatch, r
         let batch = batch_like(passages, &texts);
         let weights = alone(piece, count, &lm);
         let hidden = second_stream(&lm.model, &batch, &chunks, &weights, Reading::Joint.into(), run);
-        let losses = lm.sequence_losses(hidden, &batch, run);
-        scores.extend(losses.iter().zip(&texts).map(|(loss, text)| {
-            let predicted = text.len().saturating_sub(1).max(1);
-            -(loss / predicted as f64) as f32
-        }));
+        scores.extend(lm.sequence_likelihoods(hidden, &batch, run));
     }
     scores.chunks(count.max(1)).map(<[f32]>::to_vec).collect()
 }

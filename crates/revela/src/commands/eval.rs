@@ -6,6 +6,7 @@ mod compare;
 mod endpoint;
 mod measure;
 mod page;
+mod rerank;
 mod system;
 mod task;
 
@@ -21,6 +22,7 @@ use revela_model::cpu::Matmul;
 use super::data::parse_analyser;
 use super::index::parse_named;
 use crate::Context;
+use crate::reranking::RerankArgs;
 
 /// Width of tables in characters.
 const WIDTH: u16 = 160;
@@ -70,6 +72,8 @@ struct Measure {
     data: DataArgs,
     #[command(flatten)]
     system: SystemArgs,
+    #[command(flatten)]
+    rerank: RerankArgs,
     /// Metrics.
     #[arg(long, value_delimiter = ',', default_value = "ndcg@10,recall@100,mrr@10,map")]
     metrics: Vec<Metric>,

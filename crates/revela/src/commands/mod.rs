@@ -3,10 +3,11 @@
 mod code_search;
 pub(crate) mod data;
 mod eval;
-mod index;
+pub(crate) mod index;
 pub(crate) mod model;
 mod narrow;
 pub(crate) mod reading;
+mod rerank;
 mod search;
 mod serve;
 mod shell;
@@ -38,7 +39,8 @@ pub(crate) enum Command {
     /// Make, change, measure and look at collections.
     #[command(subcommand)]
     Index(index::Index),
-    Search(search::Search),
+    Search(Box<search::Search>),
+    Rerank(Box<rerank::Rerank>),
     Serve(Box<serve::Serve>),
     Eval(eval::Eval),
     Completions(shell::Completions),
@@ -53,7 +55,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Train(command) => train::run(*command, context),
         Command::Teach(command) => teach::run(&command, context),
         Command::Index(command) => index::run(command, context),
-        Command::Search(command) => search::run(command, context),
+        Command::Search(command) => search::run(*command, context),
+        Command::Rerank(command) => rerank::run(&command, context),
         Command::Serve(command) => serve::run(&command, context),
         Command::Eval(command) => eval::run(command, context),
         Command::Completions(command) => shell::completions(&command, crate::Cli::command()),

@@ -8,18 +8,22 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use revela_base::checksum::Checksum;
 use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
+use revela_base::rerank::Reranker;
+use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
 use revela_serve::{
-    Access, CollectionConfig, Config, Joining, LogFormat, LogLevel, NewKey, Server, TextEncoder, TlsConfig,
+    Access, CollectionConfig, Config, Joining, LogFormat, LogLevel, NewKey, RerankConfig, Server,
+    TextEncoder, TlsConfig,
 };
 
 use super::index::parse_named;
 use super::say;
 use crate::Context;
+use crate::reranking::ModelArgs;
 
-/// Serve collections over HTTP: search, embeddings, documents, and a page to search on.
+/// Serve collections over HTTP: search, embeddings, reranking, documents, and a page to search on.
 ///
 /// Every flag here is also a key of the file (there with many more), and a flag wins over the environment, which
 /// wins over the file.
@@ -49,6 +53,16 @@ pub(crate) struct Serve {
     /// Milliseconds that a query waits for others while queries come together [default: 2]
     #[arg(long, env = "REVELA_BATCH_WAIT_MS")]
     batch_wait_ms: Option<u64>,
+    /// Rerank by this model: a folder in Hugging Face's layout, or a name on the hub. It answers /v1/rerank and /rerank,
+    /// and ranks again what searches find.
+    #[arg(long, env = "REVELA_RERANK", value_name = "MODEL", help_heading = "Reranking")]
+    rerank: Option<PathBuf>,
+    /// How many hits of a search are ranked again where the request says nothing; 0 leaves searches as they are
+    /// [default: 100]
+    #[arg(long, env = "REVELA_RERANK_DEPTH", help_heading = "Reranking")]
+    rerank_depth: Option<usize>,
+    #[command(flatten)]
+    reranker: ModelArgs,
     /// A certificate in PEM, for HTTPS.
     #[arg(long, env = "REVELA_TLS_CERTIFICATE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
@@ -91,6 +105,7 @@ impl Serve {
         if let (Some(certificate), Some(key)) = (&self.tls_certificate, &self.tls_key) {
             config.tls = Some(TlsConfig { certificate: certificate.clone(), key: key.clone() });
         }
+        self.set_reranker(&mut config.rerank);
         if self.encoder.is_some() {
             config.encoder.clone_from(&self.encoder);
         }
@@ -99,6 +114,17 @@ impl Serve {
             config.encoder = config.collections.first().map(beside).filter(|path| path.is_dir());
         }
         Ok(config)
+    }
+}
+
+impl Serve {
+    fn set_reranker(&self, config: &mut RerankConfig) {
+        set(&mut config.depth, self.rerank_depth);
+        let ModelArgs { form, rerank_max_length, instruction, .. } = &self.reranker;
+        config.model = self.rerank.clone().or(config.model.take());
+        config.form = form.or(config.form);
+        config.max_length = rerank_max_length.or(config.max_length);
+        config.instruction = instruction.clone().or(config.instruction.take());
     }
 }
 
@@ -128,7 +154,9 @@ pub(crate) fn run(args: &Serve, context: &Context) -> Result<()> {
     let config = args.settings()?;
     revela_serve::start_log(&config.log)?;
     revela_index::survive_truncated_files().context("cannot watch for files that are cut")?;
-    let server = Server::bind(config)?;
+    let matmul = args.reranker.rerank_matmul;
+    let server =
+        Server::bind(config)?.with_reranker(move |config| Ok(load_reranker(&config.rerank, matmul)?));
     server.run(|config| Ok(load(config.encoder.as_deref())?), &context.interrupt)?;
     Ok(())
 }
@@ -137,6 +165,14 @@ fn load(dir: Option<&Path>) -> Result<Option<Arc<dyn TextEncoder>>> {
     let Some(dir) = dir else { return Ok(None) };
     let encoder = Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
     Ok(Some(Arc::new(Served(encoder))))
+}
+
+/// The reranker that the settings name. How it multiplies is the machine's business, and so a flag alone.
+fn load_reranker(config: &RerankConfig, rerank_matmul: Option<Matmul>) -> Result<Option<Arc<dyn Reranker>>> {
+    let Some(dir) = &config.model else { return Ok(None) };
+    let RerankConfig { form, max_length, instruction, .. } = config.clone();
+    let how = ModelArgs { form, rerank_max_length: max_length, instruction, rerank_matmul };
+    Ok(Some(Arc::new(how.open(dir)?)))
 }
 
 fn new_key(name: &str) -> Result<()> {

@@ -81,11 +81,12 @@ fn in_words(row: &Comparison) -> String {
     format!("{} {mean:+.2} [{low:+.2}, {high:+.2}]", row.metric)
 }
 
-/// The retriever that stands so far between two.
+/// The retriever that stands so far between two, under the contract of the first: how long texts were in training
+/// says nothing of how long those are that are searched.
 fn between(start: &Encoder, end: &Encoder, weight: f64) -> Result<Encoder> {
     let model = interpolate(start.model.clone(), &end.model, weight)
         .map_err(|name| anyhow::anyhow!("the trained retriever has no parameter {name}"))?;
-    Ok(Encoder::new(model, end.tokenizer.clone(), end.contract.clone())?)
+    Ok(Encoder::new(model, start.tokenizer.clone(), start.contract.clone())?)
 }
 
 /// Prints what a collection says of the start and of what was kept.

@@ -3,7 +3,7 @@
 use revela_index::bm25::Snippet;
 use revela_index::fusion::{Fusion, Normalisation};
 use revela_index::payload::{Payload, Predicate};
-use revela_index::{Mode, Recall};
+use revela_index::{Mode, Passage, Recall};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
@@ -25,6 +25,30 @@ pub(crate) struct SearchRequest {
     pub(super) filter: Option<FilterRequest>,
     pub(super) snippet: Option<SnippetRequest>,
     include_text: Option<bool>,
+    pub(super) rerank: Option<RerankRequest>,
+}
+
+/// Whether, and how many hits, to rank again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "rerank must be true, false, or an object with depth")]
+pub(super) enum RerankRequest {
+    Wanted(bool),
+    #[serde(with = "depth")]
+    Depth(usize),
+}
+
+mod depth {
+    use serde::{Deserialize, Deserializer};
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Fields {
+        depth: usize,
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+        Ok(Fields::deserialize(from)?.depth)
+    }
 }
 
 impl SearchRequest {
@@ -169,6 +193,14 @@ pub(super) struct HitAnswer {
     pub(super) metadata: Payload,
 }
 
+impl HitAnswer {
+    /// Title and text as one, where the text was asked for.
+    pub(super) fn full_text(&self) -> String {
+        let text = self.text.clone().unwrap_or_default();
+        Passage { id: String::new(), title: self.title.clone(), text }.full_text().into_owned()
+    }
+}
+
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct SnippetAnswer {
     pub(super) text: String,
@@ -181,6 +213,8 @@ pub(super) struct SnippetAnswer {
 pub(super) struct Took {
     pub(super) embed_ms: f64,
     pub(super) search_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rerank_ms: Option<f64>,
     pub(super) total_ms: f64,
 }
 

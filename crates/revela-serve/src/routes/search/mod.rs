@@ -1,6 +1,7 @@
 //! `/v1/search`, one query or many.
 
 mod body;
+mod rerank;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ struct Planned {
     query: Query,
     snippet: Option<usize>,
     include_text: bool,
+    rerank: Option<rerank::Asked>,
 }
 
 impl Guarded for SearchRequest {
@@ -108,7 +110,9 @@ fn plan(app: &App, request: SearchRequest) -> Result<Planned, ApiError> {
         }
         (_, fusion) => Mode::Hybrid(fusion.map_or(Fusion::default(), FusionRequest::fusion)),
     };
-    let mut query = Query::new(QueryInput::Text(String::new())).k(request.k()).mode(mode);
+    let rerank = rerank::Asked::of(app, &request)?;
+    let k = rerank.as_ref().map_or(request.k(), rerank::Asked::candidates);
+    let mut query = Query::new(QueryInput::Text(String::new())).k(k).mode(mode);
     if let Some(FusionRequest::Weighted { dense }) = request.fusion {
         query = query.weights(dense, 1.0 - dense);
     }
@@ -139,6 +143,7 @@ fn plan(app: &App, request: SearchRequest) -> Result<Planned, ApiError> {
         query,
         snippet: request.snippet.map(SnippetRequest::length),
         include_text,
+        rerank,
     })
 }
 
@@ -217,6 +222,7 @@ async fn run(
     let mut stages = embed(app, deadline, &mut planned).await?;
     let embed = began.elapsed();
     planned.iter_mut().for_each(Planned::complete);
+    let asked_again: Vec<_> = planned.iter().map(|plan| plan.rerank.clone()).collect();
     let asked = Instant::now();
     let (found, search) = app
         .pool
@@ -229,9 +235,12 @@ async fn run(
     app.metrics.stage(Stage::Search, search);
     stages.push((Stage::SearchWait, asked.elapsed().saturating_sub(search)));
     stages.push((Stage::Search, search));
+    let searched = asked.elapsed();
+    let (found, rerank_ms) = rerank::apply(app, deadline, asked_again, found, &mut stages).await?;
     let took = Took {
         embed_ms: millis(embed),
-        search_ms: millis(asked.elapsed()),
+        search_ms: millis(searched),
+        rerank_ms,
         total_ms: millis(began.elapsed()),
     };
     let answer = |(collection, mode, hits)| SearchAnswer { collection, mode, hits, took };
@@ -294,7 +303,7 @@ fn hit_answer(plan: &Planned, hit: Hit) -> HitAnswer {
         id: hit.id,
         score: hit.score,
         title: hit.title,
-        text: plan.include_text.then_some(hit.text),
+        text: (plan.include_text || plan.rerank.is_some()).then_some(hit.text),
         metadata: hit.payload,
     }
 }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::body::{FusionRequest, SnippetAnswer};
+use super::body::{FusionRequest, RerankRequest, SnippetAnswer};
 use super::*;
 use revela_index::bm25::Snippet;
 
@@ -27,6 +27,12 @@ fn requests_say_what_they_mean() {
     assert_eq!((full.k(), full.snippet.unwrap().length(), full.include_text()), (10, 200, true));
     assert_eq!(parse("{\"query\":\"a\",\"recall\":0.95}").unwrap().recall, "0.95".parse().ok());
     assert!(parse("{\"query\":\"a\",\"recall\":1.5}").is_err());
+    let rerank = |value: &str| parse(&format!("{{\"query\":\"a\",\"rerank\":{value}}}"));
+    assert_eq!(rerank("true").unwrap().rerank, Some(RerankRequest::Wanted(true)));
+    assert_eq!(rerank("{\"depth\":7}").unwrap().rerank, Some(RerankRequest::Depth(7)));
+    for wrong in ["7", "{}", "{\"deep\":7}", "{\"depth\":-1}"] {
+        assert!(rerank(wrong).unwrap_err().message.contains("rerank must be"), "{wrong}");
+    }
     for wrong in ["{\"quary\":\"a\"}", "{\"k\":-1}", "{\"mode\":\"best\"}", "{\"filter\":{\"id\":[]}}", "[]"]
     {
         assert_eq!(parse(wrong).unwrap_err().code, Code::InvalidRequest, "{wrong}");

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::cache::Cache;
 use super::system::{Prefixes, Settings, System};
 use super::task::{self, Target};
-use super::{Measure, WIDTH, page};
+use super::{Measure, WIDTH, page, rerank};
 use crate::Context;
 use crate::commands::Voice;
 use crate::evaluation::HeldOut;
@@ -43,7 +43,8 @@ pub(super) fn run(args: &Measure, context: &Context) -> Result<()> {
         let queries = held_out.split().queries.iter().map(|query| query.id.as_str());
         Run::check_ids(queries.chain(held_out.documents().iter().map(|document| document.id.as_str())))?;
     }
-    let (began, (run, mut settings)) = (Instant::now(), find(args, &target, &held_out, context)?);
+    let (began, found) = (Instant::now(), find(args, &target, &held_out, context)?);
+    let (run, mut settings) = rerank::apply(args, found, &held_out, context)?;
     describe(args, &target, &mut settings);
     let unjudged = match strictness {
         Strictness::Report => UnjudgedQueries::Ignore,
@@ -219,7 +220,7 @@ fn self_matches(target: &Target, held_out: &HeldOut) -> Option<String> {
 fn system_name(args: &Measure) -> String {
     let system = &args.system;
     let name = |path: &Path| super::compare::name_of(path);
-    match (&system.run_file, &system.encoder, &system.model) {
+    let found = match (&system.run_file, &system.encoder, &system.model) {
         (Some(path), _, _) => name(path),
         (None, Some(dir), _) if system.mode != super::ModeName::Bm25 => {
             format!(
@@ -230,6 +231,10 @@ fn system_name(args: &Measure) -> String {
         }
         (None, _, Some(model)) => format!("{model} ({})", system.mode.name()),
         (None, _, None) => system.mode.name().to_owned(),
+    };
+    match args.rerank.rerank.as_deref().and_then(Path::file_name) {
+        Some(model) => format!("{found}, reranked by {}", model.to_string_lossy()),
+        None => found,
     }
 }
 

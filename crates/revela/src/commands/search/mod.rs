@@ -19,6 +19,7 @@ use revela_model::weights::Precision;
 
 use super::narrow::Narrow;
 use crate::Context;
+use crate::reranking::{RerankArgs, Step};
 use print::{Colour, Form, Printer};
 
 /// Search a collection: once, for every line of standard input, or in a session.
@@ -60,12 +61,15 @@ struct Options {
     exact: bool,
     #[command(flatten)]
     narrow: Narrow,
+    #[command(flatten)]
+    rerank: RerankArgs,
 }
 
 /// The options, understood.
 struct Asking {
     options: Options,
     filter: Filter,
+    rerank: Option<Step>,
 }
 
 /// How to show what was found.
@@ -106,12 +110,23 @@ impl Asking {
             ModeName::Hybrid => Mode::Hybrid(Fusion::default()),
         };
         let effort = Effort::chosen(options.exact, options.recall, options.ef);
-        Query::text(text).k(options.k).mode(mode).effort(effort).filter(self.filter.clone())
+        let k = self.rerank.as_ref().map_or(options.k, |step| step.candidates(options.k));
+        Query::text(text).k(k).mode(mode).effort(effort).filter(self.filter.clone())
+    }
+
+    /// What a query finds, ranked again where that is asked for.
+    fn hits(&self, searcher: &Searcher, query: &Query) -> Result<Vec<Hit>> {
+        let hits = searcher.search(query)?;
+        match &self.rerank {
+            Some(step) => step.hits(query.words().unwrap_or_default(), hits, self.options.k),
+            None => Ok(hits),
+        }
     }
 }
 
 pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
-    let asking = Asking { filter: args.options.narrow.filter()?, options: args.options };
+    let (filter, rerank) = (args.options.narrow.filter()?, Step::open(&args.options.rerank)?);
+    let asking = Asking { options: args.options, filter, rerank };
     let searcher = open(&args.collection, args.encoder.as_deref())?;
     let form = match (args.output.json, args.output.full) {
         (true, _) => Form::Json,
@@ -169,7 +184,7 @@ fn answer(searcher: &Searcher, asking: &Asking, text: &str, printer: &mut Printe
 
 fn find(searcher: &Searcher, asking: &Asking, text: &str) -> Result<(Query, Vec<Hit>)> {
     let query = asking.query(text);
-    let hits = searcher.search(&query)?;
+    let hits = asking.hits(searcher, &query)?;
     Ok((query, hits))
 }
 

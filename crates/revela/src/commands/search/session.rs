@@ -86,7 +86,7 @@ pub(super) fn run(
 /// One answer; what cannot be asked is said and does not end the session.
 fn answer(searcher: &Searcher, asking: &Asking, text: &str, printer: &mut Printer) -> Result<Vec<Hit>> {
     let (query, start) = (asking.query(text), Instant::now());
-    match searcher.search(&query) {
+    match asking.hits(searcher, &query) {
         Ok(hits) => {
             let elapsed = start.elapsed().as_secs_f64() * 1e3;
             printer.hits(searcher, &query, &hits)?;
@@ -94,7 +94,7 @@ fn answer(searcher: &Searcher, asking: &Asking, text: &str, printer: &mut Printe
             Ok(hits)
         }
         Err(error) => {
-            printer.remark(&format!("error: {error}"))?;
+            printer.remark(&format!("error: {error:#}"))?;
             Ok(Vec::new())
         }
     }
