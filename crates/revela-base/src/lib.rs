@@ -10,6 +10,7 @@
 //! | [`artifact`] | directories with a manifest that names a format, a version and every file's checksum |
 //! | [`lines`] | JSON-lines files with a header record, and a trailer that proves they are whole |
 //! | [`sealed`] | single JSON documents that name their format and prove that they are whole |
+//! | [`causes`] | an error and its causes as one line |
 //! | [`progress`] | how libraries report long work without printing |
 //! | [`embed`] | the contract between encoders and indexes: texts in, rows of numbers out |
 //! | [`rerank`] | the same for rerankers: pairs of texts in, a score each out |
@@ -20,6 +21,7 @@
 //! Nothing here prints, and nothing here panics on data.
 
 pub mod artifact;
+pub mod causes;
 pub mod checksum;
 pub mod compressed;
 mod destination;

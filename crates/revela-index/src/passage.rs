@@ -26,6 +26,15 @@ pub struct Entry {
     pub payload: Payload,
 }
 
+/// An entry whose vector was made elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// The entry.
+    pub entry: Entry,
+    /// Its vector.
+    pub vector: Vec<f32>,
+}
+
 impl From<Passage> for Entry {
     fn from(passage: Passage) -> Self {
         Self { passage, payload: Payload::new() }

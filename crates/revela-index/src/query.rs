@@ -132,6 +132,16 @@ impl Query {
     }
 }
 
+/// One found passage by its id alone.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Found {
+    /// The passage's id.
+    pub id: String,
+    /// As a [`Hit`]'s.
+    pub score: f32,
+}
+
 /// One found passage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]

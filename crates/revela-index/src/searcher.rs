@@ -13,7 +13,7 @@ use crate::fusion::{Fusion, Ranking};
 use crate::metric::Zeros;
 use crate::nearest::{self, NearestQuery, Place, Ranked};
 use crate::passage::Passage;
-use crate::query::{Hit, Mode, Query, QueryInput};
+use crate::query::{Found, Hit, Mode, Query, QueryInput};
 use crate::rowset::RowSet;
 use crate::topk::Scored;
 use crate::vectors::Rows;
@@ -84,10 +84,36 @@ impl Searcher {
     /// # Errors
     /// As [`search`](Self::search), for the first query that fails.
     pub fn search_batch(&self, queries: &[Query]) -> Result<Vec<Vec<Hit>>, Error> {
+        self.answer_all(queries, |(rank, found)| {
+            let Passage { id, title, text } = self.collection.passage_at(found.id)?;
+            let payload = self.collection.payload_at(found.id)?;
+            Ok(Hit { id, score: found.score, rank, title, text, payload })
+        })
+    }
+
+    /// As [`search_batch`](Self::search_batch), without reading what was found: ids and scores, best first.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search), for the first query that fails.
+    pub fn find_batch(&self, queries: &[Query]) -> Result<Vec<Vec<Found>>, Error> {
+        self.answer_all(queries, |(_, found)| {
+            Ok(Found { id: self.collection.id_at(found.id)?.to_owned(), score: found.score })
+        })
+    }
+
+    /// Ranks for each query, and makes of each place with its rank, from 1, what is wanted.
+    fn answer_all<T: Send>(
+        &self,
+        queries: &[Query],
+        make: impl Fn((usize, Scored<Place>)) -> Result<T, Error> + Sync,
+    ) -> Result<Vec<Vec<T>>, Error> {
         self.collection.checked(|| {
             let plans = self.plan(queries)?;
             let dense = self.dense_rankings(&plans)?;
-            let answer = |(plan, dense): (&Plan<'_>, Ranked)| self.answer(plan, dense);
+            let answer = |(plan, dense): (&Plan<'_>, Ranked)| {
+                let ranking = self.ranking(plan, dense)?;
+                (1..).zip(ranking).take(plan.query.k).map(&make).collect()
+            };
             // For one, no other thread need be woken.
             match plans.len() {
                 1 => plans.iter().zip(dense).map(answer).collect(),
@@ -229,24 +255,18 @@ impl Searcher {
         })
     }
 
-    fn answer(&self, plan: &Plan<'_>, dense: Ranked) -> Result<Vec<Hit>, Error> {
-        let ranking = match plan.mode {
-            Mode::Bm25 => self.bm25_ranking(plan)?,
+    fn ranking(&self, plan: &Plan<'_>, dense: Ranked) -> Result<Ranked, Error> {
+        match plan.mode {
+            Mode::Bm25 => self.bm25_ranking(plan),
             Mode::Hybrid(fusion) => {
                 let words = self.bm25_ranking(plan)?;
                 let [of_dense, of_words] = plan.query.weights;
                 let rankings = [(&dense, of_dense), (&words, of_words)];
                 let rankings = rankings.map(|(hits, weight)| Ranking { hits, weight });
-                fusion.fuse(&rankings)
+                Ok(fusion.fuse(&rankings))
             }
-            Mode::Dense | Mode::Auto => dense,
-        };
-        let hit = |(rank, found): (usize, Scored<Place>)| {
-            let Passage { id, title, text } = self.collection.passage_at(found.id)?;
-            let payload = self.collection.payload_at(found.id)?;
-            Ok(Hit { id, score: found.score, rank, title, text, payload })
-        };
-        (1..).zip(ranking).take(plan.query.k).map(hit).collect()
+            Mode::Dense | Mode::Auto => Ok(dense),
+        }
     }
 }
 

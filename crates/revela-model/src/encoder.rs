@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor};
 use revela_base::artifact::{Artifact, ArtifactWriter, IfExists, MANIFEST};
 use revela_base::checksum::{Checksum, Fingerprint};
 use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
+use revela_base::interrupt::Interrupt;
 use serde::{Deserialize, Serialize};
 
 use crate::adapter;
@@ -190,7 +191,17 @@ impl Encoder {
         self.contract.scale.apply(vectors).into_data().convert::<f32>().try_into_vec().unwrap_or_default()
     }
 
-    fn try_embed(&self, kind: TextKind, texts: &[&str]) -> Result<Vec<f32>> {
+    /// As [`embed`](Embedder::embed), asking between batches whether to stop, and telling how many texts are done.
+    ///
+    /// # Errors
+    /// When a text cannot be tokenized; [`ModelError::Interrupted`].
+    pub fn embed_watched(
+        &self,
+        kind: TextKind,
+        texts: &[&str],
+        interrupt: &Interrupt,
+        advance: &dyn Fn(u64),
+    ) -> Result<Vec<f32>> {
         use rayon::prelude::*;
         let ids: Vec<Vec<u32>> = texts
             .par_iter()
@@ -201,11 +212,13 @@ impl Encoder {
         // A text without a token keeps a row of zeros.
         let mut rows = vec![0.0; texts.len() * width];
         for batch in longest_first(&lengths) {
+            interrupt.check()?;
             let sequences: Vec<&[u32]> = batch.iter().map(|&i| ids[i].as_slice()).collect();
             let vectors = self.embed_ids(&sequences);
             for (&i, vector) in batch.iter().zip(vectors.chunks_exact(width)) {
                 rows[i * width..][..width].copy_from_slice(vector);
             }
+            advance(batch.len() as u64);
         }
         Ok(rows)
     }
@@ -251,7 +264,7 @@ impl Embedder for Encoder {
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str]) -> std::result::Result<Vec<f32>, EmbedError> {
-        self.try_embed(kind, texts).map_err(|e| EmbedError(Box::new(e)))
+        self.embed_watched(kind, texts, &Interrupt::new(), &|_| {}).map_err(|e| EmbedError(Box::new(e)))
     }
 }
 

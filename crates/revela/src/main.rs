@@ -3,7 +3,6 @@
 //! This program only joins the crates: it reads flags, opens files, draws progress and prints.
 
 mod commands;
-mod evaluation;
 mod progress;
 mod quickstart;
 mod recipe;
@@ -15,7 +14,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use revela_base::causes::with_causes;
 use revela_base::interrupt::{Interrupt, Interrupted};
+use revela_pipeline::evaluation;
 
 use crate::commands::Command;
 use crate::progress::Terminal;
@@ -80,21 +81,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
         eprintln!("interrupted");
         return ExitCode::from(130);
     }
-    eprintln!("error: {}", chain(error));
+    eprintln!("error: {}", with_causes(error.as_ref()));
     ExitCode::FAILURE
-}
-
-/// The error and its causes, leaving out causes that the line before already says.
-fn chain(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
-        if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -105,11 +93,5 @@ mod tests {
     #[test]
     fn flags_are_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn causes_are_not_said_twice() {
-        let error = anyhow::anyhow!("disk full").context("cannot write x: disk full").context("training");
-        assert_eq!(chain(&error), "training: cannot write x: disk full");
     }
 }

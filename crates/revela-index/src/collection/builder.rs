@@ -19,7 +19,7 @@ use crate::bm25::Analyser;
 use crate::error::Error;
 use crate::metric::Metric;
 use crate::options::VectorOptions;
-use crate::passage::Entry;
+use crate::passage::{Embedded, Entry};
 use crate::vectors::RowReader;
 
 /// What to do when an id comes again.
@@ -165,6 +165,31 @@ impl CollectionBuilder {
         let space = self.space(rows.dim(), Metric::default(), None)?;
         self.fill(Some(space), None, Watch { progress, interrupt }, |sink, watch| {
             feed::vectors(sink, rows, ids, 0, watch)
+        })
+    }
+
+    /// Builds from entries that bring vectors of `dim` numbers. `encoder` says who made these, so that texts can be
+    /// searched for with it; without it vectors must be. Without `with_texts` only ids, payloads and vectors are kept.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build); [`Error::Dimension`] for a vector of another length.
+    pub fn build_embedded<E>(
+        &self,
+        rows: impl IntoIterator<Item = Result<Embedded, E>>,
+        dim: usize,
+        encoder: Option<&dyn Embedder>,
+        with_texts: bool,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Collection, Error>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let usual = encoder.map_or(Metric::default(), Embedder::metric);
+        let space = self.space(dim, usual, encoder.map(Embedder::fingerprint))?;
+        let texts = with_texts.then_some(TextSpace { analyser: self.analyser });
+        self.fill(Some(space), texts, Watch { progress, interrupt }, |sink, watch| {
+            feed::embedded(sink, rows, dim, watch)
         })
     }
 

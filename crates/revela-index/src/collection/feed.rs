@@ -7,7 +7,7 @@ use revela_base::progress::Progress;
 use super::sink::Sink;
 use super::spool::Spool;
 use crate::error::Error;
-use crate::passage::{Entry, Passage};
+use crate::passage::{Embedded, Entry, Passage};
 use crate::payload::Payload;
 use crate::vectors::{RowBlock, RowReader};
 
@@ -68,6 +68,40 @@ fn count_zeros(block: &[Passage], data: &[f32], without: &mut (usize, String)) {
             without.1.clone_from(&passage.id);
         }
         without.0 += 1;
+    }
+}
+
+/// Pushes entries with the vectors that they bring.
+pub(super) fn embedded<E>(
+    sink: &mut Sink<'_>,
+    rows: impl IntoIterator<Item = Result<Embedded, E>>,
+    dim: usize,
+    watch: Watch<'_>,
+) -> Result<(), Error>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let task = watch.progress.task("index", "passages", None);
+    let mut rows = rows.into_iter();
+    loop {
+        watch.interrupt.check()?;
+        let (mut passages, mut payloads, mut data) = (Vec::new(), Vec::new(), Vec::new());
+        for row in rows.by_ref().take(BLOCK) {
+            let Embedded { entry: Entry { passage, payload }, vector } =
+                row.map_err(|e| Error::Source(e.into()))?;
+            if vector.len() != dim {
+                let what = format!("the vector of {:?}", passage.id);
+                return Err(Error::Dimension { what, expected: dim, found: vector.len() });
+            }
+            data.extend(vector);
+            passages.push(passage);
+            payloads.push(payload);
+        }
+        if passages.is_empty() {
+            return Ok(());
+        }
+        sink.push(&passages, &payloads, data)?;
+        task.advance(passages.len() as u64);
     }
 }
 

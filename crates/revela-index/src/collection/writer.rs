@@ -17,7 +17,7 @@ use super::spool::{self, Spool};
 use super::{Collection, sweep};
 use crate::error::Error;
 use crate::metric::{Zeros, prepare};
-use crate::passage::Entry;
+use crate::passage::{Embedded, Entry};
 use crate::rowset::RowSet;
 use crate::vectors::{RowReader, Rows, Vectors};
 
@@ -106,6 +106,37 @@ impl CollectionWriter {
         self.append(duplicates, progress, interrupt, |sink, watch| {
             feed::vectors(sink, rows, ids, first, watch)
         })
+    }
+
+    /// Adds entries that bring their vectors, as new shards. `encoder` says who made these, and must be whoever
+    /// made the collection's; nothing where those were given, too.
+    ///
+    /// # Errors
+    /// As [`CollectionBuilder::build_embedded`](super::CollectionBuilder::build_embedded); [`Error::WrongEncoder`],
+    /// and [`Error::Unsupported`] for a collection without vectors.
+    pub fn add_embedded<E>(
+        &mut self,
+        rows: impl IntoIterator<Item = Result<Embedded, E>>,
+        encoder: Option<&dyn Embedder>,
+        duplicates: Duplicates,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(), Error>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Some(space) = &self.manifest.settings.vectors else {
+            return Err(self.unsupported("it has no vectors; add passages without them"));
+        };
+        match encoder {
+            Some(encoder) => space.check_encoder(&self.path, encoder.fingerprint())?,
+            None if space.encoder.is_some() => {
+                return Err(self.unsupported("its vectors need the encoder that made them"));
+            }
+            None => {}
+        }
+        let dim = space.dim as usize;
+        self.append(duplicates, progress, interrupt, |sink, watch| feed::embedded(sink, rows, dim, watch))
     }
 
     /// Deletes the passages with these ids; ids that the collection lacks are ignored. Returns how many

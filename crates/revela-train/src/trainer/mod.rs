@@ -72,6 +72,7 @@ pub struct Trainer<'a> {
     evaluator: Option<&'a dyn Evaluator>,
     progress: &'a dyn Progress,
     interrupt: &'a Interrupt,
+    on_record: Option<&'a dyn Fn(&Record)>,
     _lock: DirLock,
 }
 
@@ -186,8 +187,23 @@ impl<'a> Trainer<'a> {
             evaluator,
             progress,
             interrupt,
+            on_record: None,
             _lock: lock,
         })
+    }
+
+    /// Calls this with every record of the log when it is written.
+    #[must_use]
+    pub fn on_record(self, on_record: &'a dyn Fn(&Record)) -> Self {
+        Self { on_record: Some(on_record), ..self }
+    }
+
+    fn push(&mut self, record: &Record) -> Result<()> {
+        self.log.push(record)?;
+        if let Some(on_record) = self.on_record {
+            on_record(record);
+        }
+        Ok(())
     }
 
     /// Trains until all stages are done or a stop is asked for.
@@ -349,7 +365,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<()> {
         let gradient_norms = [("grad_norm_retriever", norms[0]), ("grad_norm_lm", norms[1])];
         let numbers = numbers.iter().chain(&gradient_norms).map(|(n, v)| ((*n).to_owned(), finite(*v)));
-        self.log.push(&Record::Step(StepRecord {
+        self.push(&Record::Step(StepRecord {
             stage: stage.name.clone(),
             step: self.state.stage_step,
             part: self.part(stage),

@@ -21,7 +21,7 @@ impl Trainer<'_> {
             Some(evaluator) => {
                 let score = evaluator.score(&encoder).map_err(TrainError::Evaluation)?;
                 let best = self.state.best.as_ref().is_none_or(|best| score > best.score);
-                self.log.push(&Record::Evaluation(EvaluationRecord {
+                self.push(&Record::Evaluation(EvaluationRecord {
                     stage: stage.name.clone(),
                     step: self.state.stage_step,
                     part,

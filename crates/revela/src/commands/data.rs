@@ -7,19 +7,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use revela_base::progress::Progress;
 use revela_base::seed::Seed;
 use revela_index::bm25::Analyser;
-use revela_index::grouping::{COPY, ChunkView, Grouped, Grouping, Policy};
+use revela_index::grouping::{COPY, Grouping, Policy};
 use revela_model::tokenizer::TextTokenizer;
-use revela_text::{
-    ChunkGroup, ChunkReader, ChunkWriter, Chunker, ChunkerConfig, Cleaner, Documents, Format, GroupChunk,
-    GroupWriter, GroupsHeader, QualityConfig, Reason, Sizer, Small, SourceConfig, SourceKind, Unit,
-};
+use revela_pipeline::prepare::{self, TokenSizer};
+use revela_text::{Chunker, ChunkerConfig, Format, QualityConfig, Reason, Sizer, Small, SourceKind, Unit};
 
 use super::Voice;
 use super::code_search::CodeSearchArgs;
-use super::reading::{Reading, say_left_out};
+use super::reading::Reading;
 use crate::Context;
 
 pub(crate) use quality::{QualityArgs, show as show_quality};
@@ -129,45 +126,14 @@ fn chunk(args: &Chunk, context: &Context) -> Result<()> {
     };
     let source = args.reading.source(&args.input, kind);
     let voice = Voice::beside([&args.out], context)?;
-    let written = write_chunks(source, &chunker, args.quality.config()?, &args.out, context)?;
-    voice.say(format_args!("{written} chunks in {}", args.out.display()))?;
+    let (progress, interrupt) = (&context.progress, &context.interrupt);
+    let chunked = prepare::chunk(source, &chunker, args.quality.config()?, &args.out, progress, interrupt)?;
+    if !chunked.unread.is_empty() {
+        context.progress.line(&chunked.unread);
+    }
+    quality::show_lines(&chunked.left_out, context);
+    voice.say(format_args!("{} chunks in {}", chunked.chunks, args.out.display()))?;
     Ok(())
-}
-
-/// Chunks a corpus into a file. Returns the number of chunks.
-fn write_chunks(
-    source: SourceConfig,
-    chunker: &Chunker<'_>,
-    quality: QualityConfig,
-    out: &Path,
-    context: &Context,
-) -> Result<u64> {
-    let mut cleaner = Cleaner::new(quality)?;
-    let mut documents = Documents::open(source)?;
-    let mut writer = ChunkWriter::create(out, *chunker.config())?;
-    let task = context.progress.task("chunking", "documents", None);
-    for document in documents.by_ref() {
-        context.interrupt.check()?;
-        for chunk in cleaner.chunks(&document?, chunker) {
-            writer.push(&chunk)?;
-        }
-        task.advance(1);
-    }
-    drop(task);
-    say_left_out(&documents, context);
-    let cleaned = cleaner.finish();
-    show_quality(cleaned.report(), context)?;
-    Ok(writer.finish_cleaned(vec![documents.summary()], &cleaned)?)
-}
-
-/// Counts a tokenizer's tokens.
-struct TokenSizer(TextTokenizer);
-
-impl Sizer for TokenSizer {
-    fn size(&self, text: &str) -> usize {
-        // A text that cannot be encoded counts as long, so that it is cut rather than kept whole.
-        self.0.encode_bare(text).map_or(usize::MAX, |ids| ids.len())
-    }
 }
 
 /// How groups are made up.
@@ -250,88 +216,14 @@ pub(crate) fn write_groups(
     quality: QualityConfig,
     context: &Context,
 ) -> Result<u64> {
-    let mut settings = serde_json::to_value(grouping)?;
-    if let Some(settings) = settings.as_object_mut() {
-        settings.insert("quality".into(), serde_json::to_value(&quality)?);
-    }
-    let reader = ChunkReader::open(chunks)?;
-    let chunker = reader.header().chunker;
-    let texts = read_chunks(reader, quality, context)?;
-    let views = chunk_views(&texts);
-    let grouped = grouping.group(&views, &context.progress, &context.interrupt)?;
-    show_grouped(&grouped, grouping.group_size, context);
-    let header = GroupsHeader {
-        policy: policy_name(grouping.policy).to_owned(),
-        settings,
-        seed: grouping.seed,
-        group_size: grouping.group_size,
-        chunker,
-        sources: Vec::new(),
-    };
-    let mut writer = GroupWriter::create(out, header)?;
-    for group in grouped.groups {
-        context.interrupt.check()?;
-        let chunks = group.into_iter().filter_map(|at| texts.get(at as usize).cloned()).collect();
-        writer.push(&ChunkGroup { chunks })?;
-    }
-    Ok(writer.finish()?)
-}
-
-/// The chunks of a file that are worth learning from; all of them where the file was made with the same settings.
-fn read_chunks(reader: ChunkReader, quality: QualityConfig, context: &Context) -> Result<Vec<GroupChunk>> {
-    let is_clean = reader.header().quality.as_ref().is_some_and(|found| found.config == quality);
-    let mut cleaner = (!is_clean).then(|| Cleaner::new(quality)).transpose()?;
-    let mut texts = Vec::new();
-    let task = context.progress.task("reading chunks", "chunks", None);
-    for chunk in reader {
-        context.interrupt.check()?;
-        let chunk = chunk?;
-        if cleaner.as_mut().is_none_or(|cleaner| cleaner.keeps(&chunk)) {
-            texts.push(GroupChunk::from(chunk));
-        }
-        task.advance(1);
-    }
-    drop(task);
-    if let Some(cleaned) = cleaner.map(Cleaner::finish) {
-        let mut number = 0..;
-        texts.retain(|_| number.next().is_some_and(|number| cleaned.keeps(number)));
-        show_quality(cleaned.report(), context)?;
-    }
-    Ok(texts)
-}
-
-fn show_grouped(grouped: &Grouped, group_size: usize, context: &Context) {
-    if grouped.copies + grouped.unrelated > 0 {
+    let written = prepare::group(chunks, out, grouping, quality, &context.progress, &context.interrupt)?;
+    quality::show_lines(&written.left_out, context);
+    let (copies, unrelated) = (written.copies, written.unrelated);
+    if copies + unrelated > 0 {
         context.progress.line(&format!(
-            "neighbours passed over as copies: {}; places that no neighbour filled: {} of {}",
-            grouped.copies,
-            grouped.unrelated,
-            grouped.groups.len() * group_size
+            "neighbours passed over as copies: {copies}; places that no neighbour filled: {unrelated} of {}",
+            written.groups * grouping.group_size as u64
         ));
     }
-}
-
-/// Chunks as grouping sees them; documents are numbered in order of appearance.
-fn chunk_views(chunks: &[GroupChunk]) -> Vec<ChunkView<'_>> {
-    let mut document = 0;
-    let mut last: Option<&str> = None;
-    chunks
-        .iter()
-        .map(|chunk| {
-            if last.is_some_and(|last| last != chunk.id.document) {
-                document += 1;
-            }
-            last = Some(&chunk.id.document);
-            ChunkView { document, text: &chunk.text }
-        })
-        .collect()
-}
-
-fn policy_name(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Random => "random",
-        Policy::Document => "document",
-        Policy::Mixed { .. } => "mixed",
-        Policy::Bm25 { .. } => "bm25",
-    }
+    Ok(written.groups)
 }

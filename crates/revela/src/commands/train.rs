@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use revela_base::interrupt::Interrupted;
+use revela_pipeline::train::{self, Watch};
 use revela_train::config::RunConfig;
 use revela_train::settings::{Settings, SettingsFile};
-use revela_train::trainer::{Outcome, Trainer};
+use revela_train::trainer::Outcome;
 
 use super::say;
 use crate::Context;
-use crate::evaluation::{HeldOut, TrainingScore};
 use crate::recipe::{self, Given};
 
 /// Train a retriever, and the language model beside it, on groups of chunks
@@ -95,37 +95,20 @@ fn start(args: &Train, context: &Context) -> Result<()> {
         None => SettingsFile::default(),
     };
     let settings = file.complete(&args.settings)?;
-    let config = RunConfig::check(&settings)?;
+    let out = RunConfig::check(&settings)?.out;
     say(settings.to_toml()?)?;
-    let held_out = held_out(&config, context)?;
-    let evaluator = held_out.as_ref().map(|e| e as &dyn revela_train::trainer::Evaluator);
-    let trainer = Trainer::start(&settings, evaluator, &context.progress, &context.interrupt)?;
-    report(trainer.run()?, &config.out)
+    report(train::start(&settings, watch(context))?, &out)
 }
 
 fn resume(run: &Path, flags: &Settings, context: &Context) -> Result<()> {
     if flags != &Settings::default() {
         bail!("--resume goes on with the run's own configuration; start another run to change settings");
     }
-    let config = RunConfig::check(&SettingsFile::read(&run.join(revela_train::trainer::CONFIG))?)?;
-    let held_out = held_out(&config, context)?;
-    let evaluator = held_out.as_ref().map(|e| e as &dyn revela_train::trainer::Evaluator);
-    let trainer = Trainer::resume(run, evaluator, &context.progress, &context.interrupt)?;
-    report(trainer.run()?, run)
+    report(train::resume(run, watch(context))?, run)
 }
 
-/// The collection that decides which retriever is kept.
-fn held_out(config: &RunConfig, context: &Context) -> Result<Option<TrainingScore>> {
-    let Some(evaluation) = &config.evaluation else { return Ok(None) };
-    let metric = evaluation.metric.parse()?;
-    let held_out = HeldOut::open(
-        &evaluation.data,
-        &evaluation.split,
-        vec![metric],
-        &context.progress,
-        &context.interrupt,
-    )?;
-    Ok(Some(TrainingScore::new(held_out)?))
+fn watch(context: &Context) -> Watch<'_> {
+    Watch { progress: &context.progress, interrupt: &context.interrupt, on_record: None }
 }
 
 fn report(outcome: Outcome, out: &Path) -> Result<()> {

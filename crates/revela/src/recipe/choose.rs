@@ -45,11 +45,11 @@ pub(super) fn choose(
 ) -> Result<String> {
     let trained = trained(run, recipe).context("the recipe has no stage")?;
     let (start, end) = (open(start)?, open(&trained)?);
-    let before = score.result(&start, context)?;
+    let before = score.result(&start, &context.progress, &context.interrupt)?;
     let mut found: Option<(f64, Comparison)> = None;
     for &weight in &recipe.blend {
         context.interrupt.check()?;
-        let after = score.result(&between(&start, &end, weight)?, context)?;
+        let after = score.result(&between(&start, &end, weight)?, &context.progress, &context.interrupt)?;
         let row = comparison(&before, &after, score.metric())?;
         context.progress.line(&format!("held-out, {weight} of the way: {}", in_words(&row)));
         if found.as_ref().is_none_or(|(_, best)| row.difference.mean > best.difference.mean) {

@@ -264,7 +264,7 @@ fn open_held_out(paths: &Paths<'_>, context: &Context) -> Result<TrainingScore> 
     let ndcg = vec![revela_eval::metrics::Metric::NDCG_10];
     let data =
         HeldOut::open(&paths.held_out(), held_out::SPLIT, ndcg, &context.progress, &context.interrupt)?;
-    TrainingScore::new(data)
+    Ok(TrainingScore::new(data)?)
 }
 
 /// Trains, or goes on.

@@ -1,7 +1,8 @@
 //! Which text is worth learning from, as flags, and what was left out, as lines.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
+use revela_pipeline::prepare;
 use revela_text::{QualityConfig, QualityReport, Reason};
 
 use crate::Context;
@@ -53,18 +54,16 @@ impl QualityArgs {
 /// # Errors
 /// When nothing was kept.
 pub(crate) fn show(report: &QualityReport, context: &Context) -> Result<()> {
-    let lines = report.lines();
-    if report.kept.chunks == 0 && !lines.is_empty() {
-        bail!(
-            "nothing is left of the corpus (--keep REASON keeps what a reason left out, --keep-all everything):\n  {}",
-            lines.join("\n  ")
-        );
-    }
+    show_lines(&prepare::left_out(report)?, context);
+    Ok(())
+}
+
+/// Shows the lines of such a report, if there are any.
+pub(super) fn show_lines(lines: &[String], context: &Context) {
     if !lines.is_empty() {
         context
             .progress
             .line("left out as not worth learning from (--keep REASON keeps it, --keep-all all):");
         lines.iter().for_each(|line| context.progress.line(&format!("  {line}")));
     }
-    Ok(())
 }

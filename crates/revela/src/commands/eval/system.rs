@@ -141,7 +141,7 @@ impl System {
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => bail!("--mode {} measures nothing", self.mode.name()),
         };
-        held_out.run(&rankings)
+        Ok(held_out.run(&rankings)?)
     }
 
     /// Builds a graph over the data, or opens the one that the cache holds.

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
 use revela_base::checksum::{Checksum, Fingerprint};
 use revela_base::embed::{EmbedError, Embedder, TextKind};
 use revela_base::interrupt::Interrupt;
@@ -20,6 +19,8 @@ use revela_index::vectors::Vectors;
 use revela_model::encoder::Encoder;
 use revela_train::trainer::Evaluator;
 
+use crate::error::{PipelineError, Result};
+
 /// Results kept per query, unless more are asked for.
 const DEPTH: usize = 100;
 
@@ -27,10 +28,10 @@ const DEPTH: usize = 100;
 const EMBED_BLOCK: usize = 1024;
 
 /// For each query, rows of documents, best first.
-pub(crate) type Rankings = Vec<Vec<Scored<u32>>>;
+pub type Rankings = Vec<Vec<Scored<u32>>>;
 
 /// A test collection in memory, with what is measured on it.
-pub(crate) struct HeldOut {
+pub struct HeldOut {
     documents: Vec<Document>,
     split: TestCollection,
     metrics: Vec<Metric>,
@@ -40,7 +41,7 @@ pub(crate) struct HeldOut {
 impl HeldOut {
     /// Reads one split of a collection, in any layout; unknown ids are reported, and a document with the query's
     /// own id does not count.
-    pub(crate) fn open(
+    pub fn open(
         dir: &Path,
         split: &str,
         metrics: Vec<Metric>,
@@ -53,7 +54,7 @@ impl HeldOut {
     }
 
     /// The same for any selection and policy.
-    pub(crate) fn load(
+    pub fn load(
         dir: &Path,
         selection: &Selection,
         unknown: UnknownIdPolicy,
@@ -69,7 +70,7 @@ impl HeldOut {
 
     /// Changes whenever a system might find something else: documents, queries and what must not count, but
     /// not the judgements.
-    pub(crate) fn fingerprint(&self) -> Checksum {
+    pub fn fingerprint(&self) -> Checksum {
         let mut fingerprint = Fingerprint::new();
         for Document { id, title, text } in &self.documents {
             fingerprint = fingerprint.part("document", id).part("title", title).part("text", text);
@@ -85,30 +86,32 @@ impl HeldOut {
     }
 
     /// Keeps this many results per query.
-    pub(crate) fn with_depth(mut self, depth: usize) -> Self {
+    pub fn with_depth(mut self, depth: usize) -> Self {
         self.depth = depth;
         self
     }
 
     /// How deep systems must search so that enough remains when what must not count is taken out.
-    pub(crate) fn search_depth(&self) -> usize {
+    pub fn search_depth(&self) -> usize {
         let of = |query: &dataset::Query| self.split.exclusions.search_depth(&query.id, self.depth);
         self.split.queries.iter().map(of).max().unwrap_or(self.depth)
     }
 
     /// Queries that have a document of their own id, and how many of these documents are judged relevant.
-    pub(crate) fn self_matches(&self) -> (usize, usize) {
+    pub fn self_matches(&self) -> (usize, usize) {
         let ids: HashSet<&str> = self.documents.iter().map(|document| document.id.as_str()).collect();
         let own = || self.split.queries.iter().map(|query| query.id.as_str()).filter(|id| ids.contains(id));
         let is_relevant = |id: &&str| self.split.qrels.get(id).and_then(|judged| judged.get(*id)) > Some(&0);
         (own().count(), own().filter(is_relevant).count())
     }
 
-    pub(crate) fn documents(&self) -> &[Document] {
+    /// The documents.
+    pub fn documents(&self) -> &[Document] {
         &self.documents
     }
 
-    pub(crate) fn split(&self) -> &TestCollection {
+    /// Queries, judgements, and what must not count.
+    pub fn split(&self) -> &TestCollection {
         &self.split
     }
 
@@ -118,7 +121,7 @@ impl HeldOut {
     }
 
     /// Exact search with an encoder's vectors, by its own similarity.
-    pub(crate) fn dense(
+    pub fn dense(
         &self,
         embedder: &dyn Embedder,
         progress: &dyn Progress,
@@ -135,7 +138,7 @@ impl HeldOut {
     }
 
     /// BM25.
-    pub(crate) fn bm25(&self, analyser: Analyser) -> Result<Rankings> {
+    pub fn bm25(&self, analyser: Analyser) -> Result<Rankings> {
         let mut writer = TextIndexWriter::in_memory(analyser)?;
         for document in &self.documents {
             writer.add(&document.id, &document.title, &document.text)?;
@@ -147,7 +150,7 @@ impl HeldOut {
     }
 
     /// Several systems' rankings as one, each with its weight.
-    pub(crate) fn fused(&self, fusion: Fusion, systems: &[(&Rankings, f32)]) -> Rankings {
+    pub fn fused(&self, fusion: Fusion, systems: &[(&Rankings, f32)]) -> Rankings {
         (0..self.split.queries.len())
             .map(|query| {
                 let rankings: Vec<Ranking<'_, u32>> = systems
@@ -162,7 +165,7 @@ impl HeldOut {
     }
 
     /// Rankings as a run, without what must not count.
-    pub(crate) fn run(&self, rankings: &Rankings) -> Result<Run> {
+    pub fn run(&self, rankings: &Rankings) -> Result<Run> {
         let mut run = Run::new();
         for (query, ranking) in self.split.queries.iter().zip(rankings) {
             let hits = ranking.iter().filter_map(|hit| {
@@ -175,20 +178,20 @@ impl HeldOut {
     }
 
     /// What of a run counts: without exclusions, and no deeper than asked for.
-    pub(crate) fn counting(&self, mut run: Run) -> Run {
+    pub fn counting(&self, mut run: Run) -> Run {
         run.exclude(&self.split.exclusions);
         run.truncate(self.depth);
         run
     }
 
     /// Numbers of a run.
-    pub(crate) fn evaluate(&self, run: &Run) -> Result<Evaluation> {
+    pub fn evaluate(&self, run: &Run) -> Result<Evaluation> {
         Ok(evaluate(&self.split.qrels, run, &self.metrics, &EvaluationOptions::default())?)
     }
 }
 
 /// What is embedded and searched of a document: its title and text.
-pub(crate) fn passage_text(document: &Document) -> String {
+pub fn passage_text(document: &Document) -> String {
     if document.title.is_empty() {
         document.text.clone()
     } else {
@@ -197,7 +200,7 @@ pub(crate) fn passage_text(document: &Document) -> String {
 }
 
 /// Embeds texts in blocks.
-pub(crate) fn embed_all(
+pub fn embed_all(
     embedder: &dyn Embedder,
     kind: TextKind,
     texts: &[&str],
@@ -215,13 +218,14 @@ pub(crate) fn embed_all(
 }
 
 /// An embedder that embeds no text twice.
-pub(crate) struct Remembering<'a> {
+pub struct Remembering<'a> {
     inner: &'a dyn Embedder,
     rows: Mutex<HashMap<(bool, String), Vec<f32>>>,
 }
 
 impl<'a> Remembering<'a> {
-    pub(crate) fn new(inner: &'a dyn Embedder) -> Self {
+    /// Remembers what this one embeds.
+    pub fn new(inner: &'a dyn Embedder) -> Self {
         Self { inner, rows: Mutex::default() }
     }
 }
@@ -257,28 +261,37 @@ impl Embedder for Remembering<'_> {
 }
 
 /// Scores a retriever during training: exact search, one metric.
-pub(crate) struct TrainingScore {
+pub struct TrainingScore {
     held_out: HeldOut,
     metric: Metric,
 }
 
 impl TrainingScore {
-    pub(crate) fn new(held_out: HeldOut) -> Result<Self> {
-        let metric = held_out.metrics.first().copied().context("no metric to compare retrievers by")?;
+    /// Scores by the first metric.
+    ///
+    /// # Errors
+    /// [`PipelineError::NoMetric`] where there is none.
+    pub fn new(held_out: HeldOut) -> Result<Self> {
+        let metric = held_out.metrics.first().copied().ok_or(PipelineError::NoMetric)?;
         Ok(Self { held_out, metric })
     }
 }
 
 impl TrainingScore {
     /// What a retriever finds, for comparisons query by query.
-    pub(crate) fn result(&self, encoder: &Encoder, context: &crate::Context) -> Result<EvalResult> {
-        let rankings = self.held_out.dense(encoder, &context.progress, &context.interrupt)?;
+    pub fn result(
+        &self,
+        encoder: &Encoder,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<EvalResult> {
+        let rankings = self.held_out.dense(encoder, progress, interrupt)?;
         let evaluation = self.held_out.evaluate(&self.held_out.run(&rankings)?)?;
         Ok(EvalResult::new(evaluation, Default::default()))
     }
 
     /// What is compared.
-    pub(crate) fn metric(&self) -> Metric {
+    pub fn metric(&self) -> Metric {
         self.metric
     }
 }
