@@ -53,6 +53,11 @@ pub struct Collection {
 }
 
 impl Collection {
+    /// Whether a collection stands at this path, be it whole or damaged.
+    pub fn is_at(path: &Path) -> bool {
+        Manifest::exists(path)
+    }
+
     /// Opens a collection. Vectors and texts are mapped, not read.
     ///
     /// # Errors
