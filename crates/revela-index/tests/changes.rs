@@ -100,12 +100,16 @@ fn contents(collection: Collection) -> BTreeMap<String, String> {
 enum Change {
     Add(Vec<u32>),
     Delete(Vec<u32>),
+    /// Some are added or replaced and others, which may be the same, are taken out, in one go.
+    Both(Vec<u32>, Vec<u32>),
     Compact,
+    CompactLast(usize),
 }
 
 fn change() -> impl Strategy<Value = Change> {
     let ids = || proptest::collection::vec(0u32..40, 0..20);
-    prop_oneof![3 => ids().prop_map(Change::Add), 2 => ids().prop_map(Change::Delete), 1 => Just(Change::Compact)]
+    prop_oneof![3 => ids().prop_map(Change::Add), 2 => ids().prop_map(Change::Delete), 1 => Just(Change::Compact),
+        3 => (ids(), ids()).prop_map(|(add, delete)| Change::Both(add, delete)), 1 => (0usize..4).prop_map(Change::CompactLast)]
 }
 
 proptest! {
@@ -129,6 +133,29 @@ proptest! {
                     let names: HashSet<String> = ids.iter().map(|id| format!("p{id}")).collect();
                     let gone = names.iter().filter(|&id| model.remove(id).is_some()).count();
                     prop_assert_eq!(writer.delete(&names).unwrap(), gone as u64);
+                }
+                Change::Both(ids, gone) => {
+                    let gone: Vec<String> = gone.iter().map(|id| format!("p{id}")).collect();
+                    let embedder = HashEmbedder::new(DIM);
+                    let removed = || gone.clone();
+                    writer.change(given(ids, version), removed, Some(&embedder), &Silent, &never()).unwrap();
+                    prop_assert_eq!(writer.generation(), before + 1, "one change");
+                    model.extend(ids.iter().map(|&id| (format!("p{id}"), passage(id, version).text)));
+                    gone.iter().for_each(|id| drop(model.remove(id)));
+                    let shards = folder.open().shards();
+                    prop_assert!(shards.iter().all(|shard| shard.deleted < shard.rows), "none is empty");
+                }
+                Change::CompactLast(count) => {
+                    let shards = folder.open().shards();
+                    writer.compact_last(*count, &Silent, &never()).unwrap();
+                    let kept = shards.len().saturating_sub(*count);
+                    let after = folder.open().shards();
+                    prop_assert_eq!(&after[..kept], &shards[..kept]);
+                    prop_assert!(after[kept..].iter().all(|shard| shard.deleted == 0));
+                    let mut ids = Vec::new();
+                    folder.open().each_id(|id| ids.push(id.to_owned())).unwrap();
+                    ids.sort();
+                    prop_assert_eq!(ids, model.keys().cloned().collect::<Vec<_>>());
                 }
                 Change::Compact => {
                     writer.compact(&Silent, &never()).unwrap();

@@ -10,6 +10,7 @@ mod error;
 mod function;
 mod group;
 mod language;
+mod outline;
 mod quality;
 pub mod reader;
 mod sizer;
@@ -28,7 +29,11 @@ pub use error::TextError;
 pub use function::{Function, Role, detect_format, functions};
 pub use group::{ChunkGroup, GroupChunk, GroupFile, GroupReader, GroupWriter, GroupsHeader};
 pub use language::{Format, Language};
+pub use outline::Outline;
 pub use quality::{Amount, Cleaned, Cleaner, QualityConfig, QualityReport, Reason};
 pub use sizer::{Sizer, Words};
-pub use source::{Bad, BadInput, Counts, Documents, Ignored, Links, Skipped, SourceConfig, SourceKind};
+pub use source::{
+    Bad, BadInput, Counts, Documents, Ignored, Links, NoDocument, Skipped, SourceConfig, SourceKind,
+    document_of, is_notebook, longest_file,
+};
 pub use split::{family, split_groups, top_level};

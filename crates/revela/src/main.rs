@@ -9,6 +9,7 @@ mod recipe;
 mod reranking;
 mod teachers;
 mod test_collection;
+mod version;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,13 +24,13 @@ use crate::progress::Terminal;
 
 /// Train dense retrievers from raw text, index it, search it, and measure how good that is.
 #[derive(Parser)]
-#[command(name = "revela", version, max_term_width = 100, after_help = EXIT_STATUS)]
+#[command(name = "revela", version, long_version = version::long(), max_term_width = 100, after_help = EXIT_STATUS)]
 struct Cli {
     /// Show no progress.
     #[arg(long, short, global = true)]
     quiet: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 when it worked, 1 when it failed (the last line says why and what to do), \

@@ -53,6 +53,11 @@ pub struct Collection {
 }
 
 impl Collection {
+    /// Whether a collection stands at this path, be it whole or damaged.
+    pub fn is_at(path: &Path) -> bool {
+        Manifest::exists(path)
+    }
+
     /// Opens a collection. Vectors and texts are mapped, not read.
     ///
     /// # Errors
@@ -168,6 +173,21 @@ impl Collection {
     /// [`FileError`] when a shard is damaged.
     pub fn contains(&self, id: &str) -> Result<bool, Error> {
         self.checked(|| Ok(self.find(id)?.is_some()))
+    }
+
+    /// Hands out the id of every passage that can be found, shard by shard.
+    ///
+    /// # Errors
+    /// [`FileError`] when a shard is damaged.
+    pub fn each_id(&self, mut each: impl FnMut(&str)) -> Result<(), Error> {
+        self.checked(|| {
+            for shard in &self.shards {
+                for row in (0..shard.rows()).filter(|&row| shard.is_live(row)) {
+                    each(shard.shard().id(row)?);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The passage with this id; title and text are empty in a collection without texts.

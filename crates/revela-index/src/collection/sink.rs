@@ -203,6 +203,20 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
+    /// Takes out the row with this id, whether it is of the collection or was just added.
+    pub(super) fn remove(&mut self, id: &str) -> Result<(), Error> {
+        if let Some(open) = &mut self.open
+            && let Some(row) = open.by_id.remove(id)
+        {
+            open.replaced.push(row);
+        }
+        if let Some((shard, row)) = self.find_closed(id)? {
+            let limit = self.closed.get(shard).map_or(0, ShardHandle::rows);
+            self.replaced.entry(shard).or_insert_with(|| RowSet::empty(limit)).insert(row);
+        }
+        Ok(())
+    }
+
     fn find_closed(&self, id: &str) -> Result<Option<(usize, u32)>, Error> {
         for (number, shard) in self.closed.iter().enumerate().rev() {
             let replaced = self.replaced.get(&number);
@@ -237,6 +251,9 @@ impl<'a> Sink<'a> {
         *next = self.finished.beyond.max(*next);
         self.manifest.settings.generation += 1;
         delete_rows(self.dir, &mut self.manifest, &self.closed, &self.replaced)?;
+        let is_left =
+            |entry: &ShardEntry| entry.deleted.as_ref().is_none_or(|deleted| deleted.rows < entry.rows);
+        self.manifest.shards.retain(is_left);
         Ok(self.manifest)
     }
 }

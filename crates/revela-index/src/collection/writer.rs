@@ -80,6 +80,40 @@ impl CollectionWriter {
         Ok(spool::remove(&self.path)?)
     }
 
+    /// Adds or replaces passages and takes others out, all in one change: no reader sees one without the other. `removed` is
+    /// asked for ids once all passages have come; ids that the collection lacks are ignored.
+    /// Started again after a kill, it does not embed again what was embedded.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn change<P, E>(
+        &mut self,
+        passages: impl IntoIterator<Item = Result<P, E>>,
+        removed: impl FnOnce() -> Vec<String>,
+        embedder: Option<&dyn Embedder>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(), Error>
+    where
+        P: Into<Entry>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if self.manifest.settings.texts.is_none() {
+            return Err(self.unsupported("it has only vectors; add vectors to it"));
+        }
+        let embedder = self.matching(embedder)?;
+        self.append(Duplicates::LastWins, progress, interrupt, |sink, watch| {
+            feed::passages(sink, passages, embedder, watch)?;
+            removed().iter().try_for_each(|id| sink.remove(id))
+        })?;
+        Ok(spool::remove(&self.path)?)
+    }
+
+    /// How many changes the collection has seen.
+    pub fn generation(&self) -> u64 {
+        self.manifest.settings.generation
+    }
+
     /// Adds vectors as new shards to a collection without texts. Without ids, rows are numbered on from
     /// the rows that the collection has, deleted ones included.
     ///
@@ -178,6 +212,30 @@ impl CollectionWriter {
             entry.deleted.is_none() && entry.rows >= self.manifest.settings.build.shard_rows
         };
         let kept = self.manifest.shards.iter().take_while(full).count();
+        self.compact_after(kept, progress, interrupt)
+    }
+
+    /// Writes the last shards anew, so many of them, as [`compact`](Self::compact) does all: what many small changes have left
+    /// becomes one shard, and what came before is not touched. Returns whether anything changed.
+    ///
+    /// # Errors
+    /// As [`compact`](Self::compact).
+    pub fn compact_last(
+        &mut self,
+        shards: usize,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<bool, Error> {
+        self.compact_after(self.manifest.shards.len().saturating_sub(shards), progress, interrupt)
+    }
+
+    /// Writes all but the first shards anew.
+    fn compact_after(
+        &mut self,
+        kept: usize,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<bool, Error> {
         let rest = self.manifest.shards.get(kept..).unwrap_or_default();
         if rest.iter().all(|entry| entry.deleted.is_none()) && rest.len() <= 1 {
             return Ok(false);

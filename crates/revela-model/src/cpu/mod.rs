@@ -20,6 +20,23 @@ pub fn arch() -> pulp::Arch {
     pulp::Arch::new()
 }
 
+/// Its name.
+pub fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    return match arch() {
+        pulp::Arch::V4(_) => "avx512",
+        pulp::Arch::V3(_) => "avx2",
+        _ => "scalar",
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    if cfg!(target_arch = "aarch64") { "neon" } else { "scalar" }
+}
+
+/// Whether the machine multiplies bf16 numbers itself ([`Matmul`]).
+pub fn bf16_is_native() -> bool {
+    revela_bf16::native()
+}
+
 /// Runs a closure that is compiled for the machine's instruction set. Mark it, and closures in it,
 /// `#[inline(always)]`: what is not inlined is compiled for the oldest processor.
 ///

@@ -5,7 +5,7 @@ use tree_sitter::Node;
 use crate::language::Language;
 
 /// What a node means for the search for functions.
-pub(super) enum Shape<'t> {
+pub(crate) enum Shape<'t> {
     /// A function with a name and a body.
     Function { name: Node<'t>, body: Node<'t> },
     /// Something else that is defined, and may hold functions of its own.
@@ -17,7 +17,7 @@ pub(super) enum Shape<'t> {
 }
 
 /// Whether a node may belong to what follows it.
-pub(super) fn leads(node: Node<'_>) -> bool {
+pub(crate) fn leads(node: Node<'_>) -> bool {
     is_comment(node) || matches!(node.kind(), "attribute_item" | "decorator")
 }
 
@@ -25,7 +25,7 @@ pub(super) fn is_comment(node: Node<'_>) -> bool {
     matches!(node.kind(), "comment" | "line_comment" | "block_comment")
 }
 
-pub(super) fn shape<'t>(language: Language, node: Node<'t>, in_wrapper: bool) -> Shape<'t> {
+pub(crate) fn shape<'t>(language: Language, node: Node<'t>, in_wrapper: bool) -> Shape<'t> {
     if is_wrapper(language, node) {
         return Shape::Wrapper;
     }

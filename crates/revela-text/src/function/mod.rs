@@ -20,7 +20,7 @@ mod kind;
 mod tests;
 
 pub use detect::detect_format;
-use kind::Shape;
+pub(crate) use kind::{Shape, leads, shape};
 
 /// What a function is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

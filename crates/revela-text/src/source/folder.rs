@@ -8,13 +8,10 @@ use ignore::{DirEntry, WalkBuilder};
 use revela_base::compressed;
 use revela_base::file::FileError;
 
-use super::{Bad, Event, Ignored, Links, SourceConfig, SourceKind, notebook};
-use crate::document::Document;
+use super::file::{NoDocument, document_of, longest_file};
+use super::{Bad, Event, Ignored, Links, SourceConfig, SourceKind};
 use crate::error::TextError;
 use crate::language::Format;
-
-/// A notebook may be this many times as long as the text in it.
-const NOTEBOOK: u64 = 32;
 
 pub(super) struct Folder {
     root: PathBuf,
@@ -80,34 +77,16 @@ impl Folder {
         let Some(id) = self.id(path) else {
             return bad(path, Bad::Name, "its name is not UTF-8, so it cannot be an id");
         };
-        // Most of a notebook may be pictures that came out of it.
-        let longest = self.longest.saturating_mul(if is_notebook(path) { NOTEBOOK } else { 1 });
-        let too_long = || {
-            let detail = format!("it is longer than the limit of {} bytes", self.longest);
-            bad(path, Bad::TooLong, &detail)
-        };
-        let bytes = match read(path, longest) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return too_long(),
+        let limit = longest_file(path, self.longest);
+        let read = match read(path, limit) {
+            Ok(Some(bytes)) => document_of(path, id, bytes, format, self.longest),
+            Ok(None) => Err(NoDocument::too_long(path, self.longest)),
             Err(e) => return bad(path, Bad::Unreadable, &format!("it cannot be read: {e}")),
         };
-        if bytes.contains(&0) {
-            return match format {
-                Format::Code(_) => Event::Ignored(Ignored::BinarySource),
-                _ => bad(path, Bad::Binary, "it is binary (it holds NUL bytes)"),
-            };
-        }
-        match String::from_utf8(bytes) {
-            Ok(text) if is_notebook(path) => match notebook::as_markdown(&text) {
-                Ok(text) if text.len() as u64 > self.longest => too_long(),
-                Ok(text) => document(id, text, format),
-                Err(detail) => bad(path, Bad::Malformed, &detail),
-            },
-            Ok(text) => document(id, text, format),
-            Err(e) => {
-                let at = e.utf8_error().valid_up_to();
-                bad(path, Bad::NotUtf8, &format!("it is not UTF-8 (first at byte {at})"))
-            }
+        match read {
+            Ok(document) => Event::Document(document),
+            Err(NoDocument::Ignored(reason)) => Event::Ignored(reason),
+            Err(NoDocument::Bad(reason, error)) => Event::Bad(reason, error),
         }
     }
 
@@ -142,10 +121,6 @@ fn read(path: &Path, longest: u64) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes).filter(|b| b.len() as u64 <= longest))
 }
 
-fn is_notebook(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ipynb"))
-}
-
 /// Whether this would be a document if it were unpacked.
 fn is_packed_document(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
@@ -166,24 +141,4 @@ fn path_of(error: &ignore::Error) -> (Option<&Path>, bool) {
 fn bad(path: &Path, reason: Bad, detail: &str) -> Event {
     let error = TextError::BadFile { path: path.to_owned(), reason, detail: detail.to_owned() };
     Event::Bad(reason, error)
-}
-
-fn document(id: String, mut text: String, format: Format) -> Event {
-    if text.starts_with('\u{FEFF}') {
-        text.drain(..'\u{FEFF}'.len_utf8());
-    }
-    if text.trim().is_empty() {
-        return Event::Ignored(Ignored::Blank);
-    }
-    let title = if format == Format::Markdown { first_heading(&text) } else { String::new() };
-    Event::Document(Document { id, title, text, format })
-}
-
-/// The first heading of Markdown in `#` style.
-fn first_heading(text: &str) -> String {
-    let heading = text.lines().find(|line| {
-        let rest = line.trim_start_matches('#');
-        rest.len() < line.len() && rest.starts_with(' ')
-    });
-    heading.map(|line| line.trim_matches(['#', ' ', '\t']).to_owned()).unwrap_or_default()
 }

@@ -10,11 +10,13 @@ use crate::error::TextError;
 use crate::language::Format;
 
 mod counts;
+mod file;
 mod folder;
 mod jsonl;
 mod notebook;
 
 pub use counts::{Bad, Counts, Ignored, Skipped};
+pub use file::{NoDocument, document_of, is_notebook, longest_file};
 
 use folder::Folder;
 use jsonl::JsonLines;

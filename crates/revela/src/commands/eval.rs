@@ -19,6 +19,8 @@ use revela_eval::metrics::Metric;
 use revela_index::bm25::Analyser;
 use revela_model::cpu::Matmul;
 
+pub(crate) use cache::users_folder;
+
 use super::data::parse_analyser;
 use super::index::parse_named;
 use crate::Context;

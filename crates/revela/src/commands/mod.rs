@@ -2,15 +2,19 @@
 
 mod code_search;
 pub(crate) mod data;
+mod doctor;
 mod eval;
+mod here;
 pub(crate) mod index;
 pub(crate) mod model;
 mod narrow;
+mod place;
 pub(crate) mod reading;
 mod rerank;
 mod search;
 mod serve;
 mod shell;
+mod sync;
 pub(crate) mod teach;
 mod train;
 
@@ -39,15 +43,19 @@ pub(crate) enum Command {
     /// Make, change, measure and look at collections.
     #[command(subcommand)]
     Index(index::Index),
+    Sync(sync::Sync),
     Search(Box<search::Search>),
     Rerank(Box<rerank::Rerank>),
     Serve(Box<serve::Serve>),
     Eval(eval::Eval),
+    Doctor(doctor::Doctor),
     Completions(shell::Completions),
     Man(shell::Man),
 }
 
-pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
+/// Does what a command says; without one, says what could be done.
+pub(crate) fn run(command: Option<Command>, context: &Context) -> Result<()> {
+    let Some(command) = command else { return here::run(context) };
     match command {
         Command::Quickstart(command) => crate::quickstart::run(&command, context),
         Command::Data(command) => data::run(command, context),
@@ -55,12 +63,16 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Train(command) => train::run(*command, context),
         Command::Teach(command) => teach::run(&command, context),
         Command::Index(command) => index::run(command, context),
+        Command::Sync(command) => sync::run(&command, context),
         Command::Search(command) => search::run(*command, context),
         Command::Rerank(command) => rerank::run(&command, context),
         Command::Serve(command) => serve::run(&command, context),
         Command::Eval(command) => eval::run(command, context),
+        Command::Doctor(command) => doctor::run(&command, context),
         Command::Completions(command) => shell::completions(&command, crate::Cli::command()),
-        Command::Man(command) => shell::man(&command, crate::Cli::command()),
+        Command::Man(command) => {
+            shell::man(&command, crate::Cli::command().long_version(None::<&'static str>))
+        }
     }
 }
 

@@ -110,7 +110,7 @@ fn read(path: &Path, key: Checksum) -> Result<Run> {
 }
 
 /// `revela/eval` in the user's cache folder.
-fn users_folder() -> Option<PathBuf> {
+pub(crate) fn users_folder() -> Option<PathBuf> {
     let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")))?;
     Some(base.join("revela").join("eval"))

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use revela_base::compressed;
 use revela_base::text_lines::{Line, TextLines};
@@ -16,8 +16,10 @@ use revela_index::{Collection, Effort, Filter, Hit, Mode, Query, Recall, Searche
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
+use revela_sync::{Settings, folder_of};
 
 use super::narrow::Narrow;
+use super::place;
 use crate::Context;
 use crate::reranking::{RerankArgs, Step};
 use print::{Colour, Form, Printer};
@@ -28,11 +30,11 @@ use print::{Colour, Form, Printer};
 /// and anything else is read line by line, each line a query.
 #[derive(Args)]
 pub(crate) struct Search {
-    /// The collection's folder.
-    collection: PathBuf,
+    /// The collection's folder, or a folder that `revela sync` keeps; inside of such a one it can be left out.
+    collection: Option<PathBuf>,
     /// What to search for [default: a session, or the lines of standard input]
     query: Option<String>,
-    /// The encoder's folder or hub name [default: `encoder` beside the collection, where there is one]
+    /// The encoder's folder or hub name [default: `encoder` beside the collection, or what sync made its vectors with]
     #[arg(long)]
     encoder: Option<PathBuf>,
     #[command(flatten)]
@@ -127,14 +129,15 @@ impl Asking {
 pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
     let (filter, rerank) = (args.options.narrow.filter()?, Step::open(&args.options.rerank)?);
     let asking = Asking { options: args.options, filter, rerank };
-    let searcher = open(&args.collection, args.encoder.as_deref())?;
+    let (collection, query) = meant(args.collection, args.query)?;
+    let searcher = open(&collection, args.encoder.as_deref())?;
     let form = match (args.output.json, args.output.full) {
         (true, _) => Form::Json,
         (false, true) => Form::Full,
         (false, false) => Form::Snippets,
     };
-    let mut printer = Printer::new(form, args.output.color);
-    match args.query {
+    let mut printer = Printer::new(form, args.output.color, folder_of(searcher.collection()));
+    match query {
         Some(text) => answer(&searcher, &asking, &text, &mut printer),
         None if std::io::stdin().is_terminal() => session::run(&searcher, asking, &mut printer, context),
         None => answer_lines(&searcher, &asking, &mut printer, context),
@@ -188,12 +191,30 @@ fn find(searcher: &Searcher, asking: &Asking, text: &str) -> Result<(Query, Vec<
     Ok((query, hits))
 }
 
-/// A searcher with the encoder that is named, or the one beside the collection.
+/// The collection and the query that are meant: a word alone is a query where it is no collection and sync keeps the
+/// folder at hand.
+fn meant(first: Option<PathBuf>, query: Option<String>) -> Result<(PathBuf, Option<String>)> {
+    let Some(first) = first else {
+        let nearest = place::nearest();
+        let nearest =
+            nearest.context("name a collection; `revela sync .` makes one of the folder at hand")?;
+        return Ok((nearest, None));
+    };
+    if let Some(collection) = place::collection_at(&first) {
+        return Ok((collection, query));
+    }
+    match (place::nearest(), query, first.to_str()) {
+        (Some(nearest), None, Some(words)) => Ok((nearest, Some(words.to_owned()))),
+        (_, query, _) => Ok((first, query)),
+    }
+}
+
+/// A searcher with the encoder that is named, or the one beside the collection, or the one that sync made it with.
 pub(crate) fn open(collection: &Path, encoder: Option<&Path>) -> Result<Searcher> {
     let searcher = Searcher::new(Collection::open(collection)?);
-    let beside = collection.with_file_name("encoder");
-    let encoder = encoder.or_else(|| beside.is_dir().then_some(beside.as_path()));
-    let Some(dir) = encoder else { return Ok(searcher) };
-    let encoder = Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
+    let beside = Some(collection.with_file_name("encoder")).filter(|dir| dir.is_dir());
+    let kept = || Settings::of(searcher.collection())?.encoder.map(PathBuf::from);
+    let Some(dir) = encoder.map(Path::to_owned).or(beside).or_else(kept) else { return Ok(searcher) };
+    let encoder = Encoder::open(&dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
     Ok(searcher.with_embedder(Arc::new(encoder))?)
 }

@@ -1,6 +1,7 @@
 //! Showing hits: for people with colours and snippets, for programs as JSON.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
@@ -42,22 +43,27 @@ const MATCH: Style = AnsiColor::Yellow.on_default().bold();
 pub(super) struct Printer {
     out: AutoStream<io::Stdout>,
     form: Form,
+    /// The folder that sync keeps, where the collection is of one.
+    folder: Option<PathBuf>,
 }
 
 impl Printer {
-    pub(super) fn new(form: Form, colour: Colour) -> Self {
+    pub(super) fn new(form: Form, colour: Colour, folder: Option<PathBuf>) -> Self {
         let choice = match colour {
             Colour::Auto => AutoStream::choice(&io::stdout()),
             Colour::Always => ColorChoice::AlwaysAnsi,
             Colour::Never => ColorChoice::Never,
         };
-        Self { out: AutoStream::new(io::stdout(), choice), form }
+        Self { out: AutoStream::new(io::stdout(), choice), form, folder }
     }
 
     pub(super) fn hits(&mut self, searcher: &Searcher, query: &Query, hits: &[Hit]) -> io::Result<()> {
         match self.form {
             Form::Json => {
-                let line = json!({"query": query.words(), "hits": hits});
+                let mut line = json!({"query": query.words(), "hits": hits});
+                if let Some(folder) = &self.folder {
+                    line["folder"] = json!(folder.display().to_string());
+                }
                 writeln!(self.out, "{line}")?;
             }
             Form::Snippets | Form::Full => {
@@ -84,9 +90,11 @@ impl Printer {
 
     fn hit(&mut self, searcher: &Searcher, query: &Query, hit: &Hit) -> io::Result<()> {
         let (rank, score) = (format!("{:>3}", hit.rank), format!("{:.4}", hit.score));
-        write!(self.out, "{RANK}{rank}  {score}{RANK:#}  {ID}{}{ID:#}", hit.id)?;
-        if !hit.title.is_empty() {
-            write!(self.out, "  {TITLE}{}{TITLE:#}", plain(&hit.title))?;
+        write!(self.out, "{RANK}{rank}  {score}{RANK:#}  {ID}{}{ID:#}", plain(&self.place(hit)))?;
+        let name = ["symbol", "heading"].iter().find_map(|key| hit.payload.get(*key)?.as_str());
+        let name = name.filter(|_| self.folder.is_some()).unwrap_or(&hit.title);
+        if !name.is_empty() {
+            write!(self.out, "  {TITLE}{}{TITLE:#}", plain(name))?;
         }
         writeln!(self.out)?;
         if self.form == Form::Full {
@@ -102,6 +110,17 @@ impl Printer {
             at = range.end;
         }
         writeln!(self.out, "{}", plain(snippet.text.get(at..).unwrap_or_default()))
+    }
+
+    /// Where a hit is: `path:line` of a file that sync keeps, from where the user is, or else its id.
+    fn place(&self, hit: &Hit) -> String {
+        let path = self.folder.as_ref().zip(hit.payload.get("path").and_then(|path| path.as_str()));
+        let Some((folder, path)) = path else { return hit.id.clone() };
+        let path = from_here(folder.join(path), std::env::current_dir().ok().as_deref());
+        match hit.payload.get("start_line").and_then(serde_json::Value::as_u64) {
+            Some(line) => format!("{}:{line}", path.display()),
+            None => path.display().to_string(),
+        }
     }
 
     /// A whole text, indented.
@@ -120,6 +139,12 @@ impl Printer {
     }
 }
 
+/// A path as it is said in this folder: below it from there on, elsewhere as a whole.
+fn from_here(path: PathBuf, here: Option<&Path>) -> PathBuf {
+    let Some(here) = here else { return path };
+    path.strip_prefix(here).map(Path::to_owned).unwrap_or(path)
+}
+
 /// A text on one line, without what could drive the terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -128,6 +153,14 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_below_are_said_from_here_and_others_as_a_whole() {
+        let said = |here| from_here(PathBuf::from("/a/b/c.rs"), here).display().to_string();
+        assert_eq!(said(Some(Path::new("/a"))), "b/c.rs");
+        assert_eq!(said(Some(Path::new("/a/x"))), "/a/b/c.rs");
+        assert_eq!(said(None), "/a/b/c.rs");
+    }
 
     #[test]
     fn texts_cannot_drive_the_terminal() {
