@@ -4,13 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use revela_base::checksum::Checksum;
 use revela_base::embed::TextKind;
+use revela_search::Store;
 use tokio::sync::Semaphore;
 
 use crate::auth::Gate;
 use crate::batching::{Batcher, Counted};
-use crate::collection::Live;
-use crate::config::{Access, Config};
+use crate::collection::{Live, Origin};
+use crate::config::{Access, CollectionConfig, Config};
 use crate::door::Door;
 use crate::encoder::TextEncoder;
 use crate::error::{ApiError, ServeError};
@@ -24,6 +26,9 @@ use crate::writer::Writer;
 /// Texts of more bytes than this are counted off the threads that serve connections.
 const LARGE: usize = 16 << 10;
 
+/// A store and the name by which clients know it.
+pub(crate) type NamedStore = (String, Arc<dyn Store>);
+
 /// A collection with its writer, where it may be written.
 pub(crate) struct Served {
     pub(crate) live: Arc<Live>,
@@ -36,6 +41,8 @@ pub(crate) struct Services {
     // encoder.
     pub(crate) collections: Vec<Served>,
     pub(crate) model: Option<Model>,
+    /// The encoder's fingerprint, which takes long to compute for some.
+    pub(crate) encoder: Option<Checksum>,
 }
 
 /// The encoder and its name.
@@ -90,13 +97,20 @@ impl App {
     }
 
     /// Opens the collections and starts the encoder's thread.
-    pub(crate) fn start(&self, encoder: Option<Arc<dyn TextEncoder>>) -> Result<(), ServeError> {
+    pub(crate) fn start(
+        &self,
+        encoder: Option<Arc<dyn TextEncoder>>,
+        stores: Vec<NamedStore>,
+    ) -> Result<(), ServeError> {
         let fingerprint = encoder.as_ref().map(|encoder| encoder.fingerprint());
         let model = encoder.map(|encoder| self.start_model(encoder)).transpose()?;
         let mut collections = Vec::new();
-        for collection in &self.config.collections {
-            let live = Live::open(&collection.name, &collection.path, fingerprint, self.metrics.clone())?;
-            let live = Arc::new(live);
+        let folder = |collection: &CollectionConfig| {
+            (collection.name.clone(), Origin::Folder(collection.path.clone()))
+        };
+        let stores = stores.into_iter().map(|(name, store)| (name, Origin::Store(store)));
+        for (name, origin) in self.config.collections.iter().map(folder).chain(stores) {
+            let live = Arc::new(Live::open(&name, origin, fingerprint, self.metrics.clone())?);
             let writer = match self.config.access {
                 Access::ReadOnly => None,
                 Access::ReadWrite => {
@@ -107,7 +121,7 @@ impl App {
             };
             collections.push(Served { live, writer });
         }
-        let services = Services { collections, model };
+        let services = Services { collections, model, encoder: fingerprint };
         self.services.set(services).map_err(|_| ServeError::option("services", "are started twice"))
     }
 
@@ -190,7 +204,7 @@ impl App {
             }
             for served in &services.collections {
                 let name = served.live.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-                let passages = served.live.now().collection().len();
+                let passages = served.live.now().count.passages;
                 gauges
                     .push((format!("revela_collection_passages{{collection=\"{name}\"}}"), passages as f64));
             }

@@ -20,6 +20,7 @@ use revela_base::interrupt::Interrupt;
 use revela_base::progress::Silent;
 use revela_index::testing::HashEmbedder;
 use revela_index::{Collection, CollectionBuilder, Duplicates, Passage};
+use revela_search::Store;
 use revela_serve::{CollectionConfig, Config, ServeError, Server, TextEncoder};
 use serde_json::Value;
 
@@ -130,7 +131,28 @@ impl Running {
         running
     }
 
+    /// Serves these stores, too.
+    pub(crate) fn start_with(
+        stores: Vec<(String, Arc<dyn Store>)>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let running = Self::unready_with(stores, change, |_| Ok(Some(ByteEncoder::new())));
+        running.wait_until_ready();
+        running
+    }
+
     pub(crate) fn unready<L>(change: impl FnOnce(&mut Config), load: L) -> Self
+    where
+        L: FnOnce(&Config) -> Result<Option<Arc<dyn TextEncoder>>, revela_serve::BoxError> + Send + 'static,
+    {
+        Self::unready_with(Vec::new(), change, load)
+    }
+
+    fn unready_with<L>(
+        stores: Vec<(String, Arc<dyn Store>)>,
+        change: impl FnOnce(&mut Config),
+        load: L,
+    ) -> Self
     where
         L: FnOnce(&Config) -> Result<Option<Arc<dyn TextEncoder>>, revela_serve::BoxError> + Send + 'static,
     {
@@ -145,7 +167,7 @@ impl Running {
         for collection in &mut config.collections {
             collection.path = dir.path().join(&collection.path);
         }
-        let server = Server::bind(config).unwrap();
+        let server = Server::bind_with(config, stores).unwrap();
         let (address, interrupt) = (server.address(), Interrupt::new());
         let end = interrupt.clone();
         let thread = Some(std::thread::spawn(move || server.run(load, &end)));

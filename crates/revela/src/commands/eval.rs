@@ -12,39 +12,23 @@ mod task;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use revela_eval::SelfMatches;
 use revela_eval::metrics::Metric;
 use revela_index::bm25::Analyser;
 use revela_model::cpu::Matmul;
+use revela_search::Mode;
 
 use super::data::parse_analyser;
 use super::index::parse_named;
+use super::modes;
 use crate::Context;
 
 /// Width of tables in characters.
 const WIDTH: u16 = 160;
 
-/// Which system is measured.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ModeName {
-    /// Vectors of the encoder or the endpoint.
-    Dense,
-    /// Words.
-    Bm25,
-    /// Both, by reciprocal rank fusion.
-    Hybrid,
-}
-
-impl ModeName {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Dense => "dense",
-            Self::Bm25 => "bm25",
-            Self::Hybrid => "hybrid",
-        }
-    }
-}
+/// What can be measured: which rankings answer.
+const MODES: [Mode; 3] = [Mode::Dense, Mode::Bm25, Mode::Hybrid];
 
 /// Measure a retriever, BM25, both, or a run file on a collection with judgements; compare results
 #[derive(Args)]
@@ -139,9 +123,9 @@ struct SystemArgs {
     /// Search this collection instead of building one of the data.
     #[arg(long)]
     collection: Option<PathBuf>,
-    /// Which system is measured.
-    #[arg(long, value_enum, default_value = "dense")]
-    mode: ModeName,
+    /// Which system is measured: vectors of the encoder or the endpoint, words, or both by reciprocal rank fusion.
+    #[arg(long, value_parser = modes(&MODES), default_value = "dense")]
+    mode: Mode,
     /// Compare with every vector, instead of building a graph (HNSW) and walking through it.
     #[arg(long)]
     exact: bool,

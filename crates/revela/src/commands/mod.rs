@@ -16,8 +16,10 @@ mod train;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory as _, Subcommand};
 use revela_base::file::{check_writable, is_standard_output};
+use revela_search::Mode;
 
 use crate::Context;
 use crate::progress::Terminal;
@@ -59,6 +61,22 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Completions(command) => shell::completions(&command, crate::Cli::command()),
         Command::Man(command) => shell::man(&command, crate::Cli::command()),
     }
+}
+
+/// Reads one of these modes by its name.
+fn modes(modes: &[Mode]) -> impl TypedValueParser<Value = Mode> + use<> {
+    let value = |mode: &Mode| {
+        PossibleValue::new(mode.name()).help(match mode {
+            Mode::Auto => {
+                "Whatever the collection and the encoder allow: hybrid, else the one that is possible"
+            }
+            Mode::Dense => "Similarity of vectors",
+            Mode::Bm25 => "BM25 of texts",
+            Mode::Hybrid => "Both, fused",
+        })
+    };
+    let values: Vec<PossibleValue> = modes.iter().map(value).collect();
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Mode>())
 }
 
 /// Where remarks go: to standard output, or beside it when that is where a result goes.

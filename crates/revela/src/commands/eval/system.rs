@@ -8,20 +8,19 @@ use anyhow::{Context as _, Result, bail};
 use revela_base::checksum::{Checksum, Fingerprint};
 use revela_base::embed::Embedder;
 use revela_eval::{Hit, Run};
-use revela_index::fusion::Fusion;
-use revela_index::{
-    Collection, CollectionBuilder, Effort, Mode, Passage, Query, Searcher, Structure, VectorOptions,
-};
+use revela_index::{Collection, CollectionBuilder, Searcher, Structure, VectorOptions};
 use revela_model::contract::Contract;
 use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
+use revela_search::fusion::Fusion;
+use revela_search::{Effort, Mode, Passage, Query, Retriever, Store};
 use serde_json::{Value, json};
 
+use super::SystemArgs;
 use super::cache::{self, Cache};
 use super::endpoint::{Endpoint, EndpointConfig};
-use super::{ModeName, SystemArgs};
 use crate::Context;
 use crate::evaluation::HeldOut;
 
@@ -53,7 +52,7 @@ pub(super) struct Prefixes {
 
 /// A system whose flags make sense together.
 pub(super) struct System {
-    mode: ModeName,
+    mode: Mode,
     embedder: Option<Arc<dyn Embedder>>,
     search: Search,
     effort: Effort,
@@ -65,8 +64,8 @@ pub(super) struct System {
 impl System {
     /// Opens what the flags name.
     pub(super) fn open(args: &SystemArgs, prefixes: Prefixes) -> Result<Self> {
-        let embedder = if args.mode == ModeName::Bm25 { None } else { Some(embedder(args, prefixes)?) };
-        let search = match (&args.collection, args.exact || args.mode == ModeName::Bm25) {
+        let embedder = if args.mode == Mode::Bm25 { None } else { Some(embedder(args, prefixes)?) };
+        let search = match (&args.collection, args.exact || args.mode == Mode::Bm25) {
             (Some(dir), _) => Search::Collection(dir.clone()),
             (None, true) => Search::Exact,
             (None, false) => Search::Graph,
@@ -96,7 +95,7 @@ impl System {
                 let manifest = Checksum::of_file(&dir.join(COLLECTION_MANIFEST))?;
                 settings.insert("collection".into(), serde_json::to_value(manifest)?);
             }
-            Search::Exact | Search::Graph if self.mode != ModeName::Dense => {
+            Search::Exact | Search::Graph if self.mode != Mode::Dense => {
                 settings.insert("analyser".into(), serde_json::to_value(self.analyser)?);
             }
             Search::Exact | Search::Graph => {}
@@ -118,7 +117,7 @@ impl System {
         }
         let run = match &self.search {
             Search::Exact => self.in_memory(held_out, context)?,
-            Search::Collection(dir) => self.over(Collection::open(dir)?, held_out, context)?,
+            Search::Collection(dir) => self.over(folder(Collection::open(dir)?), held_out, context)?,
             Search::Graph => self.over_graph(data, held_out, cache, context)?,
         };
         if let Some(cache) = cache {
@@ -133,8 +132,8 @@ impl System {
             None => None,
         };
         let bm25 = match self.mode {
-            ModeName::Dense => None,
-            ModeName::Bm25 | ModeName::Hybrid => Some(held_out.bm25(self.analyser)?),
+            Mode::Dense | Mode::Auto => None,
+            Mode::Bm25 | Mode::Hybrid => Some(held_out.bm25(self.analyser)?),
         };
         let rankings = match (dense, bm25) {
             (Some(dense), Some(bm25)) => held_out.fused(Fusion::default(), &[(&dense, 1.0), (&bm25, 1.0)]),
@@ -162,13 +161,13 @@ impl System {
         let Some(path) = cache.and_then(|cache| cache.index_path(key)) else {
             let scratch = Scratch::new(key)?;
             let collection = self.build(scratch.path(), embedder, held_out, context)?;
-            return self.over(collection, held_out, context);
+            return self.over(folder(collection), held_out, context);
         };
         let collection = match path.join(COLLECTION_MANIFEST).exists() {
             true => Collection::open(&path)?,
             false => self.build(&path, embedder, held_out, context)?,
         };
-        self.over(collection, held_out, context)
+        self.over(folder(collection), held_out, context)
     }
 
     fn build(
@@ -188,17 +187,12 @@ impl System {
         Ok(builder.build(passages, Some(embedder), &context.progress, &context.interrupt)?)
     }
 
-    /// Searches a collection for every query.
-    fn over(&self, collection: Collection, held_out: &HeldOut, context: &Context) -> Result<Run> {
-        let mut searcher = Searcher::new(collection);
+    /// Searches a store for every query.
+    fn over(&self, store: Arc<dyn Store>, held_out: &HeldOut, context: &Context) -> Result<Run> {
+        let mut retriever = Retriever::new(store);
         if let Some(embedder) = &self.embedder {
-            searcher = searcher.with_embedder(embedder.clone())?;
+            retriever = retriever.with_embedder(embedder.clone())?;
         }
-        let mode = match self.mode {
-            ModeName::Dense => Mode::Dense,
-            ModeName::Bm25 => Mode::Bm25,
-            ModeName::Hybrid => Mode::Hybrid(Fusion::default()),
-        };
         let depth = held_out.search_depth();
         let queries = &held_out.split().queries;
         let task = revela_base::progress::Progress::task(
@@ -211,16 +205,20 @@ impl System {
         for block in queries.chunks(QUERY_BLOCK) {
             context.interrupt.check()?;
             let asked = |query: &revela_eval::dataset::Query| {
-                Query::text(&query.text).k(depth).depth(depth).mode(mode).effort(self.effort)
+                Query::text(&query.text).k(depth).depth(depth).mode(self.mode).effort(self.effort)
             };
             let asked: Vec<Query> = block.iter().map(asked).collect();
-            for (query, hits) in block.iter().zip(searcher.search_batch(&asked)?) {
+            for (query, hits) in block.iter().zip(retriever.search_batch(&asked)?.hits) {
                 run.insert(&query.id, hits.into_iter().map(|hit| Hit::new(hit.id, hit.score)).collect())?;
             }
             task.advance(block.len() as u64);
         }
         Ok(run)
     }
+}
+
+fn folder(collection: Collection) -> Arc<dyn Store> {
+    Arc::new(Searcher::new(collection))
 }
 
 /// The encoder or the endpoint.

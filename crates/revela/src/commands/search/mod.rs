@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use revela_base::compressed;
 use revela_base::text_lines::{Line, TextLines};
-use revela_index::fusion::Fusion;
-use revela_index::{Collection, Effort, Filter, Hit, Mode, Query, Recall, Searcher};
+use revela_index::{Collection, Searcher};
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
+use revela_search::{Effort, Filter, Hit, Mode, Query, Recall, Retriever};
 
+use super::modes;
 use super::narrow::Narrow;
 use crate::Context;
 use print::{Colour, Form, Printer};
@@ -46,9 +47,9 @@ struct Options {
     /// Results.
     #[arg(short, default_value_t = 10)]
     k: usize,
-    /// Which rankings answer.
-    #[arg(long, value_enum, default_value = "auto")]
-    mode: ModeName,
+    /// Which rankings answer: auto is whatever the collection and the encoder allow, hybrid where both do.
+    #[arg(long, value_parser = modes(&Mode::ALL), default_value = "auto")]
+    mode: Mode,
     /// Candidates that a walk through a graph keeps; more find more and take longer.
     #[arg(long, default_value_t = 64)]
     ef: usize,
@@ -83,36 +84,17 @@ struct Output {
     color: Colour,
 }
 
-/// Which rankings answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ModeName {
-    /// Whatever the collection and the encoder allow: hybrid, else the one that is possible.
-    Auto,
-    /// Similarity of vectors.
-    Dense,
-    /// BM25 of texts.
-    Bm25,
-    /// Both, fused.
-    Hybrid,
-}
-
 impl Asking {
     fn query(&self, text: &str) -> Query {
         let options = &self.options;
-        let mode = match options.mode {
-            ModeName::Auto => Mode::Auto,
-            ModeName::Dense => Mode::Dense,
-            ModeName::Bm25 => Mode::Bm25,
-            ModeName::Hybrid => Mode::Hybrid(Fusion::default()),
-        };
         let effort = Effort::chosen(options.exact, options.recall, options.ef);
-        Query::text(text).k(options.k).mode(mode).effort(effort).filter(self.filter.clone())
+        Query::text(text).k(options.k).mode(options.mode).effort(effort).filter(self.filter.clone())
     }
 }
 
 pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
     let asking = Asking { filter: args.options.narrow.filter()?, options: args.options };
-    let searcher = open(&args.collection, args.encoder.as_deref())?;
+    let retriever = open(&args.collection, args.encoder.as_deref())?;
     let form = match (args.output.json, args.output.full) {
         (true, _) => Form::Json,
         (false, true) => Form::Full,
@@ -120,16 +102,16 @@ pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
     };
     let mut printer = Printer::new(form, args.output.color);
     match args.query {
-        Some(text) => answer(&searcher, &asking, &text, &mut printer),
-        None if std::io::stdin().is_terminal() => session::run(&searcher, asking, &mut printer, context),
-        None => answer_lines(&searcher, &asking, &mut printer, context),
+        Some(text) => answer(&retriever, &asking, &text, &mut printer),
+        None if std::io::stdin().is_terminal() => session::run(&retriever, asking, &mut printer, context),
+        None => answer_lines(&retriever, &asking, &mut printer, context),
     }
 }
 
 /// Answers every line of standard input, which may be packed. A line that cannot be asked is said, and the rest
 /// is answered.
 fn answer_lines(
-    searcher: &Searcher,
+    retriever: &Retriever,
     asking: &Asking,
     printer: &mut Printer,
     context: &Context,
@@ -143,9 +125,9 @@ fn answer_lines(
         let problem = match lines.read()? {
             None => break,
             Some(Line::Text(text)) if text.trim().is_empty() => continue,
-            Some(Line::Text(text)) => match find(searcher, asking, text.trim()) {
+            Some(Line::Text(text)) => match find(retriever, asking, text.trim()) {
                 Ok((query, hits)) => {
-                    printer.hits(searcher, &query, &hits)?;
+                    printer.hits(retriever, &query, &hits)?;
                     continue;
                 }
                 Err(error) => format!("{error:#}"),
@@ -161,24 +143,24 @@ fn answer_lines(
     Ok(())
 }
 
-fn answer(searcher: &Searcher, asking: &Asking, text: &str, printer: &mut Printer) -> Result<()> {
-    let (query, hits) = find(searcher, asking, text)?;
-    printer.hits(searcher, &query, &hits)?;
+fn answer(retriever: &Retriever, asking: &Asking, text: &str, printer: &mut Printer) -> Result<()> {
+    let (query, hits) = find(retriever, asking, text)?;
+    printer.hits(retriever, &query, &hits)?;
     Ok(())
 }
 
-fn find(searcher: &Searcher, asking: &Asking, text: &str) -> Result<(Query, Vec<Hit>)> {
+fn find(retriever: &Retriever, asking: &Asking, text: &str) -> Result<(Query, Vec<Hit>)> {
     let query = asking.query(text);
-    let hits = searcher.search(&query)?;
+    let hits = retriever.search(&query)?;
     Ok((query, hits))
 }
 
-/// A searcher with the encoder that is named, or the one beside the collection.
-pub(crate) fn open(collection: &Path, encoder: Option<&Path>) -> Result<Searcher> {
-    let searcher = Searcher::new(Collection::open(collection)?);
+/// A folder with the encoder that is named, or the one beside the collection.
+fn open(collection: &Path, encoder: Option<&Path>) -> Result<Retriever> {
+    let retriever = Retriever::new(Arc::new(Searcher::new(Collection::open(collection)?)));
     let beside = collection.with_file_name("encoder");
     let encoder = encoder.or_else(|| beside.is_dir().then_some(beside.as_path()));
-    let Some(dir) = encoder else { return Ok(searcher) };
+    let Some(dir) = encoder else { return Ok(retriever) };
     let encoder = Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
-    Ok(searcher.with_embedder(Arc::new(encoder))?)
+    Ok(retriever.with_embedder(Arc::new(encoder))?)
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
-use revela_index::{Hit, Query, Searcher};
+use revela_search::{Hit, Query, Retriever};
 use serde_json::json;
 
 /// When to use colours.
@@ -54,7 +54,7 @@ impl Printer {
         Self { out: AutoStream::new(io::stdout(), choice), form }
     }
 
-    pub(super) fn hits(&mut self, searcher: &Searcher, query: &Query, hits: &[Hit]) -> io::Result<()> {
+    pub(super) fn hits(&mut self, retriever: &Retriever, query: &Query, hits: &[Hit]) -> io::Result<()> {
         match self.form {
             Form::Json => {
                 let line = json!({"query": query.words(), "hits": hits});
@@ -65,7 +65,7 @@ impl Printer {
                     writeln!(self.out, "nothing found")?;
                 }
                 for hit in hits {
-                    self.hit(searcher, query, hit)?;
+                    self.hit(retriever, query, hit)?;
                 }
             }
         }
@@ -82,7 +82,7 @@ impl Printer {
         writeln!(io::stderr(), "{}", plain(error))
     }
 
-    fn hit(&mut self, searcher: &Searcher, query: &Query, hit: &Hit) -> io::Result<()> {
+    fn hit(&mut self, retriever: &Retriever, query: &Query, hit: &Hit) -> io::Result<()> {
         let (rank, score) = (format!("{:>3}", hit.rank), format!("{:.4}", hit.score));
         write!(self.out, "{RANK}{rank}  {score}{RANK:#}  {ID}{}{ID:#}", hit.id)?;
         if !hit.title.is_empty() {
@@ -92,7 +92,7 @@ impl Printer {
         if self.form == Form::Full {
             return self.text(&hit.text);
         }
-        let snippet = searcher.snippet(query, hit, SNIPPET);
+        let snippet = retriever.snippet(query, hit, SNIPPET);
         write!(self.out, "     ")?;
         let mut at = 0;
         for range in &snippet.highlights {
