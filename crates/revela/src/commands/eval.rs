@@ -123,6 +123,9 @@ struct SystemArgs {
     /// Search this collection instead of building one of the data.
     #[arg(long)]
     collection: Option<PathBuf>,
+    /// Search this store: postgresql://USER@HOST:PORT/DATABASE#TABLE, several shards joined by commas.
+    #[arg(long, value_name = "URL", conflicts_with = "collection")]
+    store: Option<String>,
     /// Which system is measured: vectors of the encoder or the endpoint, words, or both by reciprocal rank fusion.
     #[arg(long, value_parser = modes(&MODES), default_value = "dense")]
     mode: Mode,
@@ -139,7 +142,7 @@ struct SystemArgs {
     #[arg(long, value_parser = parse_analyser, default_value = "prose")]
     analyser: Analyser,
     /// Measure this TREC run file instead of a system.
-    #[arg(long, conflicts_with_all = ["encoder", "endpoint", "collection", "mode", "exact", "ef", "run"])]
+    #[arg(long, conflicts_with_all = ["encoder", "endpoint", "collection", "store", "mode", "exact", "ef", "run"])]
     run_file: Option<PathBuf>,
 }
 

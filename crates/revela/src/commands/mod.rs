@@ -10,6 +10,7 @@ pub(crate) mod reading;
 mod search;
 mod serve;
 mod shell;
+mod store;
 pub(crate) mod teach;
 mod train;
 

@@ -11,12 +11,14 @@ use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
+use revela_search::Store;
 use revela_serve::{
     Access, CollectionConfig, Config, Joining, LogFormat, LogLevel, NewKey, Server, TextEncoder, TlsConfig,
 };
 
 use super::index::parse_named;
 use super::say;
+use super::store::{self, Partial};
 use crate::Context;
 
 /// Serve collections over HTTP: search, embeddings, documents, and a page to search on.
@@ -28,6 +30,11 @@ pub(crate) struct Serve {
     /// Folders of collections: PATH, or NAME=PATH.
     #[arg(value_name = "COLLECTION")]
     collections: Vec<String>,
+    /// Serve this store, too: postgresql://USER@HOST:PORT/DATABASE#TABLE under its table's name, or NAME=URL.
+    #[arg(long = "store", value_name = "URL")]
+    store: Vec<String>,
+    #[command(flatten)]
+    partial: Partial,
     /// A file of settings in TOML.
     #[arg(long, env = "REVELA_CONFIG")]
     config: Option<PathBuf>,
@@ -121,6 +128,17 @@ fn collection(text: &str) -> Result<CollectionConfig> {
     }
 }
 
+/// A store by flag: its name is what is before `=`, or its table's.
+fn named_store(text: &str, partial: Partial) -> Result<(String, Arc<dyn Store>)> {
+    let (name, url) = match text.split_once('=') {
+        Some((name, url)) if !name.contains('/') => (Some(name.to_owned()), url),
+        _ => (None, text),
+    };
+    let store = store::open(url, partial)?;
+    let table = || store.describe().location.rsplit('#').next().unwrap_or("store").to_owned();
+    Ok((name.unwrap_or_else(table), store))
+}
+
 pub(crate) fn run(args: &Serve, context: &Context) -> Result<()> {
     if let Some(name) = &args.new_key {
         return new_key(name);
@@ -128,7 +146,8 @@ pub(crate) fn run(args: &Serve, context: &Context) -> Result<()> {
     let config = args.settings()?;
     revela_serve::start_log(&config.log)?;
     revela_index::survive_truncated_files().context("cannot watch for files that are cut")?;
-    let server = Server::bind(config)?;
+    let stores = args.store.iter().map(|text| named_store(text, args.partial)).collect::<Result<_>>()?;
+    let server = Server::bind_with(config, stores)?;
     server.run(|config| Ok(load(config.encoder.as_deref())?), &context.interrupt)?;
     Ok(())
 }

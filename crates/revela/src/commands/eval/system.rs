@@ -18,6 +18,7 @@ use revela_search::fusion::Fusion;
 use revela_search::{Effort, Mode, Passage, Query, Retriever, Store};
 use serde_json::{Value, json};
 
+use super::super::store::{self, Partial};
 use super::SystemArgs;
 use super::cache::{self, Cache};
 use super::endpoint::{Endpoint, EndpointConfig};
@@ -34,7 +35,6 @@ const COLLECTION_MANIFEST: &str = "manifest.jsonl";
 pub(super) type Settings = BTreeMap<String, Value>;
 
 /// How dense rankings are found.
-#[derive(Clone)]
 enum Search {
     /// Comparing with every vector in memory.
     Exact,
@@ -42,6 +42,8 @@ enum Search {
     Graph,
     /// A collection that is there.
     Collection(PathBuf),
+    /// A store that is open, under its location.
+    Store(Arc<dyn Store>),
 }
 
 /// What is put before texts instead of what the encoder says.
@@ -65,10 +67,11 @@ impl System {
     /// Opens what the flags name.
     pub(super) fn open(args: &SystemArgs, prefixes: Prefixes) -> Result<Self> {
         let embedder = if args.mode == Mode::Bm25 { None } else { Some(embedder(args, prefixes)?) };
-        let search = match (&args.collection, args.exact || args.mode == Mode::Bm25) {
-            (Some(dir), _) => Search::Collection(dir.clone()),
-            (None, true) => Search::Exact,
-            (None, false) => Search::Graph,
+        let search = match (&args.store, &args.collection, args.exact || args.mode == Mode::Bm25) {
+            (Some(url), ..) => Search::Store(store::open(url, Partial::default())?),
+            (None, Some(dir), _) => Search::Collection(dir.clone()),
+            (None, None, true) => Search::Exact,
+            (None, None, false) => Search::Graph,
         };
         let matmul = args.encoder.as_ref().map(|_| args.matmul);
         let effort = if args.exact { Effort::Exact } else { Effort::Ef(args.ef) };
@@ -95,6 +98,9 @@ impl System {
                 let manifest = Checksum::of_file(&dir.join(COLLECTION_MANIFEST))?;
                 settings.insert("collection".into(), serde_json::to_value(manifest)?);
             }
+            Search::Store(store) => {
+                settings.insert("store".into(), store.describe().location.clone().into());
+            }
             Search::Exact | Search::Graph if self.mode != Mode::Dense => {
                 settings.insert("analyser".into(), serde_json::to_value(self.analyser)?);
             }
@@ -105,6 +111,8 @@ impl System {
 
     /// What the system finds, from the cache where it is there.
     pub(super) fn run(&self, held_out: &HeldOut, cache: Option<&Cache>, context: &Context) -> Result<Run> {
+        // What a store holds may change between two runs, and no fingerprint tells.
+        let cache = cache.filter(|_| !matches!(self.search, Search::Store(_)));
         let data = held_out.fingerprint();
         let key = cache::program()?
             .part("data", data.to_string())
@@ -118,6 +126,7 @@ impl System {
         let run = match &self.search {
             Search::Exact => self.in_memory(held_out, context)?,
             Search::Collection(dir) => self.over(folder(Collection::open(dir)?), held_out, context)?,
+            Search::Store(store) => self.over(store.clone(), held_out, context)?,
             Search::Graph => self.over_graph(data, held_out, cache, context)?,
         };
         if let Some(cache) = cache {

@@ -3,7 +3,7 @@
 mod print;
 mod session;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +15,11 @@ use revela_index::{Collection, Searcher};
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
-use revela_search::{Effort, Filter, Hit, Mode, Query, Recall, Retriever};
+use revela_search::{Effort, Filter, Hit, Mode, Query, Recall, Retriever, Store};
 
 use super::modes;
 use super::narrow::Narrow;
+use super::store::{self, Partial};
 use crate::Context;
 use print::{Colour, Form, Printer};
 
@@ -28,10 +29,18 @@ use print::{Colour, Form, Printer};
 /// and anything else is read line by line, each line a query.
 #[derive(Args)]
 pub(crate) struct Search {
-    /// The collection's folder.
-    collection: PathBuf,
+    /// The collection's folder; with --store, what to search for.
+    #[arg(required_unless_present = "store")]
+    collection: Option<PathBuf>,
     /// What to search for [default: a session, or the lines of standard input]
+    #[arg(conflicts_with = "store")]
     query: Option<String>,
+    /// Search this store instead of a folder: postgresql://USER@HOST:PORT/DATABASE#TABLE, several shards joined by
+    /// commas.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    #[command(flatten)]
+    partial: Partial,
     /// The encoder's folder or hub name [default: `encoder` beside the collection, where there is one]
     #[arg(long)]
     encoder: Option<PathBuf>,
@@ -94,14 +103,22 @@ impl Asking {
 
 pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
     let asking = Asking { filter: args.options.narrow.filter()?, options: args.options };
-    let retriever = open(&args.collection, args.encoder.as_deref())?;
+    let (retriever, query) = match (&args.store, args.collection) {
+        (Some(url), words) => {
+            let store = store::open(url, args.partial)?;
+            let words = words.map(|words| words.to_string_lossy().into_owned());
+            (with_encoder(store, args.encoder.as_deref())?, words)
+        }
+        (None, Some(collection)) => (open(&collection, args.encoder.as_deref())?, args.query),
+        (None, None) => bail!("name a collection, or a store with --store"),
+    };
     let form = match (args.output.json, args.output.full) {
         (true, _) => Form::Json,
         (false, true) => Form::Full,
         (false, false) => Form::Snippets,
     };
     let mut printer = Printer::new(form, args.output.color);
-    match args.query {
+    match query {
         Some(text) => answer(&retriever, &asking, &text, &mut printer),
         None if std::io::stdin().is_terminal() => session::run(&retriever, asking, &mut printer, context),
         None => answer_lines(&retriever, &asking, &mut printer, context),
@@ -151,15 +168,28 @@ fn answer(retriever: &Retriever, asking: &Asking, text: &str, printer: &mut Prin
 
 fn find(retriever: &Retriever, asking: &Asking, text: &str) -> Result<(Query, Vec<Hit>)> {
     let query = asking.query(text);
-    let hits = retriever.search(&query)?;
-    Ok((query, hits))
+    let mut answers = retriever.search_batch(std::slice::from_ref(&query))?;
+    say_missing(&answers.missing)?;
+    Ok((query, answers.hits.pop().unwrap_or_default()))
+}
+
+/// Says beside the answers which parts of a store they are without.
+fn say_missing(missing: &[String]) -> Result<()> {
+    for shard in missing {
+        writeln!(std::io::stderr(), "without the shard {shard}, which cannot be reached")?;
+    }
+    Ok(())
 }
 
 /// A folder with the encoder that is named, or the one beside the collection.
 fn open(collection: &Path, encoder: Option<&Path>) -> Result<Retriever> {
-    let retriever = Retriever::new(Arc::new(Searcher::new(Collection::open(collection)?)));
+    let store = Arc::new(Searcher::new(Collection::open(collection)?));
     let beside = collection.with_file_name("encoder");
-    let encoder = encoder.or_else(|| beside.is_dir().then_some(beside.as_path()));
+    with_encoder(store, encoder.or_else(|| beside.is_dir().then_some(beside.as_path())))
+}
+
+fn with_encoder(store: Arc<dyn Store>, encoder: Option<&Path>) -> Result<Retriever> {
+    let retriever = Retriever::new(store);
     let Some(dir) = encoder else { return Ok(retriever) };
     let encoder = Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
     Ok(retriever.with_embedder(Arc::new(encoder))?)

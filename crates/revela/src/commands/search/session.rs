@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::Result;
 use revela_search::{Hit, Mode, Retriever};
 
-use super::Asking;
 use super::print::Printer;
+use super::{Asking, find};
 use crate::Context;
 
 const HELP: &str = "a line is a query; :mode auto|dense|bm25|hybrid, :k N, :open N shows a hit's whole text, \
@@ -84,16 +84,16 @@ pub(super) fn run(
 
 /// One answer; what cannot be asked is said and does not end the session.
 fn answer(retriever: &Retriever, asking: &Asking, text: &str, printer: &mut Printer) -> Result<Vec<Hit>> {
-    let (query, start) = (asking.query(text), Instant::now());
-    match retriever.search(&query) {
-        Ok(hits) => {
+    let start = Instant::now();
+    match find(retriever, asking, text) {
+        Ok((query, hits)) => {
             let elapsed = start.elapsed().as_secs_f64() * 1e3;
             printer.hits(retriever, &query, &hits)?;
             printer.remark(&format!("{elapsed:.1} ms"))?;
             Ok(hits)
         }
         Err(error) => {
-            printer.remark(&format!("error: {error}"))?;
+            printer.remark(&format!("error: {error:#}"))?;
             Ok(Vec::new())
         }
     }
