@@ -76,7 +76,7 @@ fn use_everything(path: &Path) -> Result<(), revela_index::Error> {
     let searcher = Searcher::new(collection);
     let even = Predicate::Equals { field: "even".into(), value: true.into() };
     for effort in [Effort::Ef(2), Effort::Exact] {
-        for filter in [Filter::All, Filter::payload(even.clone()), Filter::id_predicate(|id| id.len() > 2)] {
+        for filter in [Filter::All, Filter::payload(even.clone()), Filter::prefix("p1")] {
             let query = Query::vector(vec![0.5; DIM]).k(2).effort(effort).mode(Mode::Dense).filter(filter);
             let _ = searcher.search(&query);
         }

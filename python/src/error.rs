@@ -12,6 +12,7 @@ use revela_eval::EvalError;
 use revela_index::Error as IndexError;
 use revela_model::ModelError;
 use revela_pipeline::PipelineError;
+use revela_search::QueryError;
 use revela_text::TextError;
 use revela_train::TrainError;
 
@@ -95,6 +96,12 @@ impl From<PyErr> for Failure {
 impl From<Interrupted> for Failure {
     fn from(_: Interrupted) -> Self {
         Self::Interrupted
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        IndexError::from(error).into()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Questions on their way in.
 
-use revela_index::fusion::Fusion;
-use revela_index::{Effort, Filter, Mode, Predicate, Query, QueryInput, Recall};
+use revela_search::{Effort, Filter, Mode, Predicate, Query, QueryInput, Recall};
 
 use crate::error::Failure;
 
@@ -14,16 +13,7 @@ pub(crate) struct Asking(Query);
 
 impl Asking {
     pub(crate) fn new((k, mode, predicate, ids, ef, recall, exact, depth): Options) -> Result<Self, Failure> {
-        let mode = match mode.as_str() {
-            "auto" => Mode::Auto,
-            "dense" => Mode::Dense,
-            "bm25" => Mode::Bm25,
-            "hybrid" => Mode::Hybrid(Fusion::default()),
-            other => {
-                let known = "choose auto, dense, bm25 or hybrid";
-                return Err(Failure::input(format!("unknown mode {other:?}; {known}")));
-            }
-        };
+        let mode: Mode = mode.parse()?;
         let filter = match (&predicate, ids) {
             (Some(_), Some(_)) => return Err(Failure::input("give where or ids, not both")),
             (Some(predicate), None) => Filter::payload(Predicate::from_json(predicate)?),

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
 use revela_base::interrupt::Interrupt;
+use revela_search::Effort;
 use serde::{Deserialize, Serialize};
 
 use crate::collection::Collection;
 use crate::error::Error;
-use crate::nearest::Effort;
 use crate::rows::RowSearcher;
 use crate::vectors::Vectors;
 use crate::vectors::npy::Integers;

@@ -6,7 +6,7 @@ use revela_base::checksum::Checksum;
 use revela_base::embed::EmbedError;
 use revela_base::file::FileError;
 use revela_base::interrupt::Interrupted;
-use revela_base::rerank::RerankError;
+use revela_search::{Failure, QueryError, StoreError};
 
 /// What can go wrong while building, opening or searching.
 #[derive(Debug, thiserror::Error)]
@@ -94,15 +94,39 @@ pub enum Error {
     /// The embedder failed.
     #[error(transparent)]
     Embed(#[from] EmbedError),
-    /// The reranker failed.
-    #[error(transparent)]
-    Rerank(#[from] RerankError),
     /// A source of passages failed; the message is the source's own.
     #[error("cannot read the passages: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Stopped on request; what was finished is kept.
     #[error("interrupted")]
     Interrupted(#[from] Interrupted),
+}
+
+impl From<QueryError> for Error {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Option { option, value, rule } => Self::Option { option, value, rule },
+            QueryError::Predicate(detail) => Self::Predicate(detail),
+            other => Self::Unsupported(other.to_string()),
+        }
+    }
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Option { .. } | Error::Predicate(_) => Failure::Invalid,
+            Error::Dimension { .. } | Error::Row { .. } | Error::Shape { .. } => Failure::Invalid,
+            Error::DuplicateId { .. } => Failure::Conflict,
+            Error::Unsupported(_) | Error::WrongEncoder { .. } => Failure::Unsupported,
+            Error::File(FileError::Locked { .. }) => Failure::Busy,
+            Error::Interrupted(_) => Failure::Interrupted,
+            Error::File(_) | Error::Text { .. } | Error::Graph(_) | Error::Embed(_) | Error::Source(_) => {
+                Failure::Internal
+            }
+        };
+        Self::failed(kind, error)
+    }
 }
 
 /// What is wrong with a row of numbers.

@@ -6,6 +6,7 @@ use std::path::Path;
 use revela_base::file::{AtomicFile, FileError};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Progress;
+use revela_search::Entry;
 use serde::Serialize;
 
 use crate::collection::Collection;
@@ -44,6 +45,34 @@ fn live_rows(
         }
         Ok(collection.len())
     })
+}
+
+/// Hands out all passages with their payloads and vectors, as they are stored, in blocks of at most `block`.
+///
+/// # Errors
+/// The collection's own damage, [`Error::Interrupted`], and whatever `each` fails with.
+pub fn entries<E: From<Error>>(
+    collection: &Collection,
+    block: usize,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+    mut each: impl FnMut(Vec<(Entry, Option<Vec<f32>>)>) -> Result<(), E>,
+) -> Result<(), E> {
+    let task = progress.task("export", "passages", Some(collection.len()));
+    let read = |place| {
+        let (passage, payload) = (collection.passage_at(place)?, collection.payload_at(place)?);
+        Ok((Entry { passage, payload }, collection.vector_at(place)))
+    };
+    for (number, shard) in (0u32..).zip(collection.handles()) {
+        let live: Vec<u32> = (0..shard.rows()).filter(|&row| shard.is_live(row)).collect();
+        for rows in live.chunks(block.max(1)) {
+            interrupt.check().map_err(Error::from)?;
+            let entries = collection.checked(|| rows.iter().map(|&row| read((number, row))).collect());
+            each(entries?)?;
+            task.advance(rows.len() as u64);
+        }
+    }
+    Ok(())
 }
 
 /// Writes all passages as JSON lines of `_id`, `title`, `text` and, where there is a payload, `metadata`, which is what a collection is built from.

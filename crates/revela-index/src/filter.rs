@@ -1,76 +1,44 @@
-//! Searching only a part of a collection.
+//! Which rows of a collection a filter lets through.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
+use revela_search::{Filter, Predicate};
 
 use crate::collection::{Collection, ShardHandle};
 use crate::error::Error;
-use crate::payload::Predicate;
 use crate::rowset::RowSet;
 
 /// Payloads that a thread reads at least.
 const PAYLOADS: usize = 1024;
 
-/// Which passages may be found. Those that may not are left out before the best are chosen, so a filter
-/// never costs results.
-#[derive(Clone, Default)]
-#[non_exhaustive]
-pub enum Filter {
-    /// All.
-    #[default]
-    All,
-    /// Those with one of these ids; ids that the collection lacks are ignored.
-    Ids(Arc<HashSet<String>>),
-    /// Those for whose id the function is true.
-    IdPredicate(Arc<dyn Fn(&str) -> bool + Send + Sync>),
-    /// Those whose payload fits.
-    Payload(Arc<Predicate>),
+/// The rows of each shard that may be found, deleted ones left out; nothing where all live rows may. Payloads are
+/// read for all passages, on all threads.
+pub(crate) fn resolve(filter: &Filter, collection: &Collection) -> Result<Option<Vec<RowSet>>, Error> {
+    let shards = collection.handles().iter();
+    match filter {
+        Filter::All => Ok(None),
+        Filter::Ids(ids) => shards.map(|shard| rows_of_ids(shard, ids)).collect::<Result<_, _>>().map(Some),
+        Filter::Prefix(prefix) => {
+            shards.map(|shard| rows_under(shard, prefix)).collect::<Result<_, _>>().map(Some)
+        }
+        Filter::Payload(predicate) => {
+            predicate.check()?;
+            let rows = |shard| rows_that_fit(shard, predicate);
+            shards.map(rows).collect::<Result<_, _>>().map(Some)
+        }
+    }
 }
 
-impl Filter {
-    /// Only these ids.
-    pub fn ids(ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self::Ids(Arc::new(ids.into_iter().map(Into::into).collect()))
-    }
-
-    /// Only ids for which the function is true. It is called for every passage, once per search.
-    pub fn id_predicate(predicate: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self::IdPredicate(Arc::new(predicate))
-    }
-
-    /// Only passages whose payload fits. The first search with
-    /// it reads the payloads of all passages, on all threads; a [`Searcher`](crate::Searcher) remembers the last few.
-    pub fn payload(predicate: Predicate) -> Self {
-        Self::Payload(Arc::new(predicate))
-    }
-
-    /// Whether both are the same ids or an equal predicate.
-    fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Ids(a), Self::Ids(b)) => Arc::ptr_eq(a, b),
-            (Self::Payload(a), Self::Payload(b)) => a == b,
-            _ => false,
-        }
-    }
-
-    /// The rows of each shard that may be found, deleted ones left out; nothing where all live rows may.
-    pub(crate) fn resolve(&self, collection: &Collection) -> Result<Option<Vec<RowSet>>, Error> {
-        let shards = collection.handles().iter();
-        match self {
-            Self::All => Ok(None),
-            Self::Ids(ids) => shards.map(|shard| rows_of_ids(shard, ids)).collect::<Result<_, _>>().map(Some),
-            Self::IdPredicate(predicate) => {
-                let rows = |shard| rows_where(shard, predicate.as_ref());
-                shards.map(rows).collect::<Result<_, _>>().map(Some)
-            }
-            Self::Payload(predicate) => {
-                predicate.check()?;
-                let rows = |shard| rows_that_fit(shard, predicate);
-                shards.map(rows).collect::<Result<_, _>>().map(Some)
-            }
-        }
+/// Whether both are the same ids or an equal condition. Equal lists of ids that were read twice count as
+/// different, as comparing long ones takes longer than finding their rows.
+fn is_same(one: &Filter, other: &Filter) -> bool {
+    match (one, other) {
+        (Filter::Ids(a), Filter::Ids(b)) => Arc::ptr_eq(a, b),
+        (Filter::Prefix(a), Filter::Prefix(b)) => a == b,
+        (Filter::Payload(a), Filter::Payload(b)) => a == b,
+        _ => false,
     }
 }
 
@@ -78,42 +46,31 @@ impl Filter {
 const REMEMBERED: usize = 8;
 
 /// What the last filters let through, so that one that is asked with again costs nothing. Belongs to one
-/// collection. Functions are not remembered: they may change their minds.
+/// collection.
 #[derive(Debug, Default)]
 pub(crate) struct FilterCache(Mutex<VecDeque<(Filter, Arc<Vec<RowSet>>)>>);
 
 impl FilterCache {
-    /// As [`Filter::resolve`].
+    /// As [`resolve`].
     pub(crate) fn resolve(
         &self,
         filter: &Filter,
         collection: &Collection,
     ) -> Result<Option<Arc<Vec<RowSet>>>, Error> {
-        if !matches!(filter, Filter::Ids(_) | Filter::Payload(_)) {
-            return Ok(filter.resolve(collection)?.map(Arc::new));
+        if *filter == Filter::All {
+            return Ok(None);
         }
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, rows)) = lock().iter().find(|(known, _)| known.is_same(filter)) {
+        if let Some((_, rows)) = lock().iter().find(|(known, _)| is_same(known, filter)) {
             return Ok(Some(rows.clone()));
         }
-        let resolved = filter.resolve(collection)?.map(Arc::new);
+        let resolved = resolve(filter, collection)?.map(Arc::new);
         if let Some(rows) = &resolved {
             let mut known = lock();
             known.push_front((filter.clone(), rows.clone()));
             known.truncate(REMEMBERED);
         }
         Ok(resolved)
-    }
-}
-
-impl std::fmt::Debug for Filter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::All => f.write_str("All"),
-            Self::Ids(ids) => write!(f, "Ids({})", ids.len()),
-            Self::IdPredicate(_) => f.write_str("IdPredicate"),
-            Self::Payload(predicate) => f.debug_tuple("Payload").field(predicate).finish(),
-        }
     }
 }
 
@@ -127,13 +84,10 @@ fn rows_of_ids(shard: &ShardHandle, ids: &HashSet<String>) -> Result<RowSet, Err
     Ok(rows)
 }
 
-fn rows_where(
-    shard: &ShardHandle,
-    predicate: &(dyn Fn(&str) -> bool + Send + Sync),
-) -> Result<RowSet, Error> {
+fn rows_under(shard: &ShardHandle, prefix: &str) -> Result<RowSet, Error> {
     let mut rows = RowSet::empty(shard.rows());
     for row in (0..shard.rows()).filter(|&row| shard.is_live(row)) {
-        if predicate(shard.shard().id(row)?) {
+        if shard.shard().id(row)?.starts_with(prefix) {
             rows.insert(row);
         }
     }

@@ -1,12 +1,14 @@
 //! One query's way through the shards of a collection, in turns.
 
+use revela_search::Effort;
+
 use crate::codes::{Coded, CodedQuery, CodesView};
 use crate::collection::{Collection, ShardHandle};
 use crate::copies::CopiesView;
 use crate::exact::{self, ExactScratch};
 use crate::heads::{HeadQuery, Heads};
 use crate::hnsw::{Company, GraphView, Scorer, Walk};
-use crate::nearest::{Effort, NearestQuery, Place, Ranked};
+use crate::nearest::{NearestQuery, Place, Ranked};
 use crate::row_order::RowOrderView;
 use crate::rowset::RowSet;
 use crate::shard::Shard;

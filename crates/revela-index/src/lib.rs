@@ -43,6 +43,8 @@
 //! | chunks that should be trained on together | [`grouping`] |
 //! | vectors in `.npy`, `.fvecs`, `.safetensors` or `.jsonl` | [`vectors::RowReader`] |
 //!
+//! What is asked and answered is shared with other stores: [`Searcher`] is a [`revela_search::Store`].
+//!
 //! It is no database: there are no transactions over several collections, no replication and no server.
 //! A collection has one writer at a time and any number of readers, whom the writer never blocks.
 //!
@@ -71,7 +73,6 @@ mod exact;
 pub mod export;
 mod filter;
 pub mod flat;
-pub mod fusion;
 pub mod grouping;
 mod guard;
 mod heads;
@@ -83,34 +84,30 @@ mod metric;
 mod mmap;
 mod nearest;
 mod options;
-mod passage;
 pub mod payload;
-mod query;
 pub mod recall;
-pub mod rerank;
 mod row_order;
 mod rows;
 mod rowset;
 mod searcher;
 mod shard;
 mod signs;
+mod store;
 pub mod testing;
 pub mod topk;
 mod turns;
 pub mod vectors;
 
-pub use collection::{Collection, CollectionBuilder, CollectionWriter, Duplicates};
+pub use collection::{Collection, CollectionBuilder, CollectionWriter};
 pub use distance::instruction_set;
 pub use error::{Error, RowProblem};
-pub use filter::Filter;
 pub use guard::survive_truncated_files;
 pub use hnsw::{GraphOptions, InsertOrder};
 pub use metric::Metric;
-pub use nearest::Effort;
 pub use options::{Coding, Structure, VectorOptions};
-pub use passage::{Embedded, Entry, Passage};
-pub use payload::Predicate;
-pub use query::{Found, Hit, Mode, Query, QueryInput};
-pub use recall::Recall;
+pub use revela_search::{
+    Duplicates, Effort, Embedded, Entry, Filter, Hit, Mode, Passage, Predicate, Query, QueryInput, Recall,
+    fusion,
+};
 pub use rows::{RowSearcher, search_rows, search_rows_where};
-pub use searcher::Searcher;
+pub use searcher::{Found, Searcher};

@@ -3,13 +3,12 @@
 use std::cell::RefCell;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use revela_search::Effort;
 
 use crate::collection::Collection;
 use crate::error::Error;
 use crate::hnsw::Company;
 use crate::lane::{Lane, Scratch};
-use crate::recall::Recall;
 use crate::rowset::RowSet;
 use crate::topk::Scored;
 use crate::turns::{LANES, in_turns};
@@ -22,39 +21,6 @@ pub(crate) type Ranked = Vec<Scored<Place>>;
 
 /// The most queries that a thread takes at a time.
 pub(crate) const TAKEN: usize = 256;
-
-/// How hard to look for near vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Effort {
-    /// Walks through graphs keep this many candidates (ef of the HNSW paper; never fewer than are asked
-    /// for): more find more and take longer. Flat shards are always searched exactly.
-    Ef(usize),
-    /// As hard as each shard must be searched, by what was measured when it was built or since (see
-    /// [`RecallCurve`](crate::recall::RecallCurve)), to find this share of the nearest. A shard that was not measured, or never found
-    /// that much, is searched exactly.
-    Recall(Recall),
-    /// Exactly the nearest, whatever it takes.
-    Exact,
-}
-
-impl Effort {
-    /// What follows from the three ways to ask for it; the first that is given counts.
-    pub fn chosen(exact: bool, recall: Option<Recall>, ef: usize) -> Self {
-        match (exact, recall) {
-            (true, _) => Self::Exact,
-            (false, Some(recall)) => Self::Recall(recall),
-            (false, None) => Self::Ef(ef),
-        }
-    }
-}
-
-impl Default for Effort {
-    fn default() -> Self {
-        Self::Ef(64)
-    }
-}
 
 /// One vector to be searched for, already as the metric wants it.
 #[derive(Clone, Copy)]

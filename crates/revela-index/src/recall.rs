@@ -1,80 +1,7 @@
 //! Recall: what searches promise, and how hard a shard must be searched to keep it.
 
-use std::fmt;
-use std::str::FromStr;
-
+pub use revela_search::Recall;
 use serde::{Deserialize, Serialize};
-
-use crate::error::Error;
-
-/// Ten-thousandths of the whole.
-const WHOLE: u16 = 10_000;
-
-/// The share of the true nearest rows that a search finds, 0 to 1, in steps of a ten-thousandth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
-pub struct Recall(u16);
-
-impl Recall {
-    /// What graphs are built for unless something else is asked for: 0.99.
-    pub const USUAL: Self = Self(9900);
-
-    /// The nearest step; what is outside counts as 0 or 1.
-    pub(crate) fn rounded(share: f64) -> Self {
-        Self((share.clamp(0.0, 1.0) * f64::from(WHOLE)).round() as u16)
-    }
-
-    /// Whether nothing may be missed.
-    pub(crate) fn is_whole(self) -> bool {
-        self.0 == WHOLE
-    }
-
-    /// The recall that is sure when this one was measured with such an error.
-    pub(crate) fn less(self, error: Self) -> Self {
-        Self(self.0.saturating_sub(error.0))
-    }
-
-    /// The share that is missed.
-    pub(crate) fn missed(self) -> f64 {
-        1.0 - f64::from(self)
-    }
-}
-
-impl From<Recall> for f64 {
-    fn from(recall: Recall) -> Self {
-        Self::from(recall.0) / Self::from(WHOLE)
-    }
-}
-
-impl TryFrom<f64> for Recall {
-    type Error = Error;
-
-    fn try_from(value: f64) -> Result<Self, Error> {
-        if (0.0..=1.0).contains(&value) {
-            return Ok(Self::rounded(value));
-        }
-        Err(Error::Option { option: "recall", value: value.to_string(), rule: "it must be 0 to 1" })
-    }
-}
-
-impl FromStr for Recall {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let wrong = |_| Error::Option {
-            option: "recall",
-            value: text.to_owned(),
-            rule: "it must be a number from 0 to 1, such as 0.95",
-        };
-        text.parse::<f64>().map_err(wrong)?.try_into()
-    }
-}
-
-impl fmt::Display for Recall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&f64::from(*self), f)
-    }
-}
 
 /// What a curve was measured with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,17 +93,5 @@ mod tests {
         assert_eq!(ef(40, 0.9), Some(100));
         assert_eq!(ef(250, 0.9), Some(250));
         assert_eq!(RecallCurve { points: Vec::new(), ..curve() }.ef(10, Recall::USUAL), None);
-    }
-
-    #[test]
-    fn recall_is_a_share() {
-        assert_eq!("0.95".parse::<Recall>().unwrap(), Recall(9500));
-        assert_eq!(Recall(9500).to_string(), "0.95");
-        assert_eq!(serde_json::to_string(&Recall(9931)).unwrap(), "0.9931");
-        assert_eq!(serde_json::from_str::<Recall>("0.9931").unwrap(), Recall(9931));
-        for wrong in ["1.01", "-0.1", "nan", "inf", "much"] {
-            assert!(wrong.parse::<Recall>().is_err(), "{wrong}");
-        }
-        assert!(serde_json::from_str::<Recall>("2").is_err());
     }
 }

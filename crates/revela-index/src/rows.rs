@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use revela_search::{Effort, Filter};
 
 use crate::collection::Collection;
 use crate::error::Error;
-use crate::filter::Filter;
+use crate::filter;
 use crate::metric::Zeros;
-use crate::nearest::{self, Effort, Lanes, NearestQuery, Ranked, TAKEN};
+use crate::nearest::{self, Lanes, NearestQuery, Ranked, TAKEN};
 use crate::rowset::RowSet;
 use crate::topk::Scored;
 use crate::vectors::npy::Integers;
@@ -56,7 +57,7 @@ impl<'a> RowSearcher<'a> {
     /// # Errors
     /// [`Error::Predicate`] for an impossible predicate, and when a shard is damaged.
     pub fn filtered(collection: &'a Collection, filter: &Filter) -> Result<Self, Error> {
-        Ok(Self::within(collection, filter.resolve(collection)?.map(Arc::new)))
+        Ok(Self::within(collection, filter::resolve(filter, collection)?.map(Arc::new)))
     }
 
     fn within(collection: &'a Collection, filter: Option<Arc<Vec<RowSet>>>) -> Self {
@@ -186,7 +187,7 @@ pub fn search_rows_where(
 ) -> Result<Integers, Error> {
     check_k(k)?;
     check_numbers(collection)?;
-    let filter = filter.resolve(collection)?.map(Arc::new);
+    let filter = filter::resolve(filter, collection)?.map(Arc::new);
     let k = k.min(usize::try_from(collection.len()).unwrap_or(usize::MAX)).max(1);
     let (dim, mut found) = (queries.view().dim(), vec![NO_ROW; queries.len() * k]);
     let share = nearest::share(queries.len());

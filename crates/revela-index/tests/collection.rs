@@ -68,12 +68,13 @@ fn ids(searcher: &Searcher, query: &Query) -> Vec<String> {
     searcher.search(query).unwrap().into_iter().map(|hit| hit.id).collect()
 }
 
-const MODES: [Mode; 4] = [
-    Mode::Dense,
-    Mode::Bm25,
-    Mode::Hybrid(Fusion::ReciprocalRank { k: 60.0 }),
-    Mode::Hybrid(Fusion::WeightedSum { normalisation: Normalisation::MinMax }),
+const MODES: [(Mode, Fusion); 4] = [
+    (Mode::Dense, RANKS),
+    (Mode::Bm25, RANKS),
+    (Mode::Hybrid, RANKS),
+    (Mode::Hybrid, Fusion::WeightedSum { normalisation: Normalisation::MinMax }),
 ];
+const RANKS: Fusion = Fusion::ReciprocalRank { k: 60.0 };
 
 #[test]
 fn one_shard_and_many_answer_alike() {
@@ -82,9 +83,9 @@ fn one_shard_and_many_answer_alike() {
     let split = build(&many, &many.builder().shard_rows(170), 1300);
     assert_eq!((whole.collection().shards().len(), split.collection().shards().len()), (1, 8));
     assert_eq!((whole.collection().len(), split.collection().len()), (1300, 1300));
-    for mode in MODES {
+    for (mode, fusion) in MODES {
         for text in ["file about sockets", "number77", "graph graph vector"] {
-            let query = Query::text(text).mode(mode).k(25);
+            let query = Query::text(text).mode(mode).fusion(fusion).k(25);
             let (a, b) = (whole.search(&query).unwrap(), split.search(&query).unwrap());
             assert_eq!(a.len(), if text == "number77" && mode == Mode::Bm25 { 1 } else { 25 });
             for (rank, (a, b)) in a.iter().zip(&b).enumerate() {
@@ -100,10 +101,11 @@ fn one_shard_and_many_answer_alike() {
 fn a_batch_is_its_queries_one_by_one() {
     let folder = Folder::new();
     let searcher = build(&folder, &folder.builder().shard_rows(100), 350);
-    let mut queries: Vec<Query> =
-        (0..40).map(|i| Query::text(WORDS[i % 12]).mode(MODES[i % 4]).k(1 + i % 13)).collect();
+    let mut queries: Vec<Query> = (0..40)
+        .map(|i| Query::text(WORDS[i % 12]).mode(MODES[i % 4].0).fusion(MODES[i % 4].1).k(1 + i % 13))
+        .collect();
     queries.push(Query::text("file").filter(Filter::ids(["p3", "p4", "p5"])).k(2));
-    queries.push(Query::vector(vec![1.0; DIM]).filter(Filter::id_predicate(|id| id.ends_with('7'))));
+    queries.push(Query::vector(vec![1.0; DIM]).filter(Filter::prefix("p7")));
     let batch = searcher.search_batch(&queries).unwrap();
     for (query, answer) in queries.iter().zip(batch) {
         assert_eq!(searcher.search(query).unwrap(), answer);
@@ -117,8 +119,11 @@ fn the_exact_passage_comes_first_and_is_whole() {
     let searcher = build(&folder, &folder.builder(), 200);
     for number in [0, 57, 199] {
         let wanted = passage(number);
-        for mode in MODES {
-            let hit = searcher.search(&Query::text(wanted.full_text()).mode(mode)).unwrap().remove(0);
+        for (mode, fusion) in MODES {
+            let hit = searcher
+                .search(&Query::text(wanted.full_text()).mode(mode).fusion(fusion))
+                .unwrap()
+                .remove(0);
             assert_eq!(
                 (hit.id, hit.title, hit.text),
                 (wanted.id.clone(), wanted.title.clone(), wanted.text.clone())
@@ -138,13 +143,15 @@ fn filters_never_cost_results() {
     let folder = Folder::new();
     let searcher = build(&folder, &folder.builder().shard_rows(64), 300);
     let wanted: HashSet<String> = (0..300).step_by(37).map(|i| format!("p{i}")).collect();
-    for mode in [Mode::Dense, Mode::Hybrid(Fusion::default())] {
+    for mode in [Mode::Dense, Mode::Hybrid] {
         let query = Query::text("query").mode(mode).k(300);
         let found = ids(&searcher, &query.clone().filter(Filter::ids(wanted.clone())));
         assert_eq!(found.iter().cloned().collect::<HashSet<_>>(), wanted);
-        let predicate = wanted.clone();
-        let filter = Filter::id_predicate(move |id| predicate.contains(id));
-        assert_eq!(ids(&searcher, &query.clone().filter(filter)), found);
+        let under: Vec<String> =
+            (0..300).map(|i| format!("p{i}")).filter(|id| id.starts_with("p2")).collect();
+        let prefixed = ids(&searcher, &query.clone().filter(Filter::prefix("p2")));
+        assert_eq!(prefixed, ids(&searcher, &query.clone().filter(Filter::ids(under.clone()))));
+        assert_eq!(prefixed.len(), under.len());
         let order: Vec<String> =
             ids(&searcher, &query).into_iter().filter(|id| wanted.contains(id)).collect();
         if mode == Mode::Dense {
@@ -163,8 +170,8 @@ fn k_and_collection_of_any_size() {
     let empty = Folder::new();
     let searcher = build(&empty, &empty.builder(), 0);
     assert!(searcher.collection().is_empty());
-    for mode in MODES {
-        assert_eq!(ids(&searcher, &Query::text("file").mode(mode)), [""; 0]);
+    for (mode, fusion) in MODES {
+        assert_eq!(ids(&searcher, &Query::text("file").mode(mode).fusion(fusion)), [""; 0]);
     }
 }
 

@@ -37,13 +37,13 @@ fn weights_decide_between_the_rankings() {
     let searcher = Searcher::new(Collection::open(&path).unwrap());
     let fusion = Fusion::WeightedSum { normalisation: Normalisation::MinMax };
     let best = |dense: f32, bm25: f32| {
-        let query = torn(&encoder).mode(Mode::Hybrid(fusion)).weights(dense, bm25);
+        let query = torn(&encoder).mode(Mode::Hybrid).fusion(fusion).weights(dense, bm25);
         searcher.search(&query).unwrap().remove(0).id
     };
     assert_eq!((best(0.9, 0.1).as_str(), best(0.1, 0.9).as_str()), ("meaning", "words"));
     // Only their ratio counts, and without a word they weigh the same.
     assert_eq!(best(90.0, 10.0), "meaning");
-    let query = torn(&encoder).mode(Mode::Hybrid(fusion));
+    let query = torn(&encoder).mode(Mode::Hybrid).fusion(fusion);
     assert_eq!(searcher.search(&query).unwrap(), searcher.search(&query.clone().weights(1.0, 1.0)).unwrap());
     for wrong in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         let refused = searcher.search(&query.clone().weights(wrong, 1.0)).unwrap_err();
@@ -59,7 +59,7 @@ fn the_settled_mode_is_the_one_that_answers() {
     let without = Searcher::new(Collection::open(&path).unwrap());
     let with = without.clone().with_embedder(Arc::new(encoder.clone())).unwrap();
     let text = Query::text("zebra");
-    assert_eq!(with.settled_mode(&text).unwrap(), Mode::Hybrid(Fusion::default()));
+    assert_eq!(with.settled_mode(&text).unwrap(), Mode::Hybrid);
     assert_eq!(without.settled_mode(&text).unwrap(), Mode::Bm25);
     assert_eq!(without.settled_mode(&Query::vector([1.0; 64])).unwrap(), Mode::Dense);
     assert_eq!(with.settled_mode(&text.clone().mode(Mode::Dense)).unwrap(), Mode::Dense);

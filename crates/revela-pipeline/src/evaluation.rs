@@ -13,10 +13,10 @@ use revela_eval::metrics::{Evaluation, EvaluationOptions, Metric, evaluate};
 use revela_eval::{EvalResult, Hit, Run, SelfMatches};
 use revela_index::bm25::{Analyser, TextIndexWriter};
 use revela_index::flat;
-use revela_index::fusion::{Fusion, Ranking};
-use revela_index::topk::Scored;
 use revela_index::vectors::Vectors;
 use revela_model::encoder::Encoder;
+use revela_search::Scored;
+use revela_search::fusion::{Fusion, Ranking};
 use revela_train::trainer::Evaluator;
 
 use crate::error::{PipelineError, Result};

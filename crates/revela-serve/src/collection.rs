@@ -5,64 +5,60 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use revela_base::checksum::Checksum;
-use revela_index::{Collection, Error as IndexError, Mode, Query, Searcher};
+use revela_index::info::ShardInfo;
+use revela_index::{Collection, Searcher};
+use revela_search::{Count, Description, Mode, Query, Store, StoreError, VectorField};
 
 use crate::metrics::{Event, Metrics, lock};
 
-/// What can be said of a text's vector in a collection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Embeddable {
-    /// The server's encoder made the collection's vectors.
-    Yes,
-    /// The collection has no vectors.
-    NoVectors,
-    /// Its vectors came from another encoder, or from nowhere that is known.
-    OtherEncoder,
-    /// The server has no encoder.
-    NoEncoder,
-}
-
-/// A snapshot of a collection, ready to be searched.
+/// What is open of a collection, ready to be searched.
 pub(crate) struct Opened {
-    pub(crate) searcher: Searcher,
-    pub(crate) embeddable: Embeddable,
+    pub(crate) store: Arc<dyn Store>,
+    /// How much it held when it was opened.
+    pub(crate) count: Count,
+    /// The folder's collection, where it is one: for what only folders have to be asked or told.
+    pub(crate) folder: Option<Searcher>,
 }
 
 impl Opened {
-    fn open(path: &Path, encoder: Option<Checksum>) -> Result<Self, IndexError> {
-        let collection = Collection::open(path)?;
-        let embeddable = match (collection.vectors(), encoder) {
-            (None, _) => Embeddable::NoVectors,
-            (Some(_), None) => Embeddable::NoEncoder,
-            (Some(vectors), Some(encoder)) if vectors.encoder == Some(encoder) => Embeddable::Yes,
-            (Some(_), Some(_)) => Embeddable::OtherEncoder,
-        };
-        let searcher = Searcher::new(collection);
+    fn folder(path: &Path) -> Result<Self, StoreError> {
+        let searcher = Searcher::new(Collection::open(path)?);
         // Opens the texts too, so that a snapshot needs its folder no more.
         if searcher.collection().texts().is_some() {
             searcher.search(&Query::text("a").k(1).mode(Mode::Bm25))?;
         }
-        Ok(Self { searcher, embeddable })
+        let store: Arc<dyn Store> = Arc::new(searcher.clone());
+        Ok(Self { count: store.count()?, store, folder: Some(searcher) })
     }
 
-    pub(crate) fn collection(&self) -> &Collection {
-        self.searcher.collection()
+    fn store(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        Ok(Self { count: store.count()?, store, folder: None })
     }
 
-    /// Modes in which a text can be searched for.
-    pub(crate) fn modes(&self) -> Vec<&'static str> {
-        let dense = self.embeddable == Embeddable::Yes;
-        let texts = self.collection().texts().is_some();
-        let all = [("dense", dense), ("bm25", texts), ("hybrid", dense && texts)];
-        all.into_iter().filter_map(|(mode, possible)| possible.then_some(mode)).collect()
+    pub(crate) fn describe(&self) -> &Description {
+        self.store.describe()
     }
+
+    /// Its shards, where it is a folder that can be compacted.
+    pub(crate) fn shards(&self) -> Vec<ShardInfo> {
+        self.folder.as_ref().map(|searcher| searcher.collection().shards()).unwrap_or_default()
+    }
+}
+
+/// Where a collection comes from.
+pub(crate) enum Origin {
+    /// A folder on this machine, which other programs may change.
+    Folder(PathBuf),
+    /// A store that whoever embeds the server has opened.
+    Store(Arc<dyn Store>),
 }
 
 /// A collection under its name; what is open is replaced as a whole.
 pub(crate) struct Live {
     pub(crate) name: String,
-    pub(crate) path: PathBuf,
-    encoder: Option<Checksum>,
+    pub(crate) origin: Origin,
+    /// Fingerprint of the server's encoder.
+    pub(crate) encoder: Option<Checksum>,
     opened: RwLock<Arc<Opened>>,
     /// Held while it is opened anew.
     opening: Mutex<()>,
@@ -74,20 +70,24 @@ pub(crate) struct Live {
 impl Live {
     pub(crate) fn open(
         name: &str,
-        path: &Path,
+        origin: Origin,
         encoder: Option<Checksum>,
         metrics: Arc<Metrics>,
-    ) -> Result<Self, IndexError> {
-        let opened = Arc::new(Opened::open(path, encoder)?);
-        if opened.embeddable == Embeddable::OtherEncoder {
+    ) -> Result<Self, StoreError> {
+        let opened = match &origin {
+            Origin::Folder(path) => Opened::folder(path)?,
+            Origin::Store(store) => Opened::store(store.clone())?,
+        };
+        let other = |vectors: VectorField| encoder.is_some() && vectors.encoder != encoder;
+        if opened.describe().vectors.is_some_and(other) {
             let advice = "texts are searched for by BM25 only; start with the encoder that made the vectors";
             tracing::warn!(collection = name, advice, "the encoder is not the one of this collection");
         }
         Ok(Self {
             name: name.to_owned(),
-            path: path.to_owned(),
+            origin,
             encoder,
-            opened: RwLock::new(opened),
+            opened: RwLock::new(Arc::new(opened)),
             opening: Mutex::default(),
             failing: AtomicBool::new(false),
             metrics,
@@ -99,15 +99,11 @@ impl Live {
         self.opened.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks at the folder, and opens it anew when it has changed. What cannot be opened leaves the old.
-    pub(crate) fn refresh(&self) -> Result<(), IndexError> {
+    /// Looks at the folder, and opens it anew when it has changed; a store is counted again. What cannot be opened
+    /// leaves the old.
+    pub(crate) fn refresh(&self) -> Result<(), StoreError> {
         let _alone = lock(&self.opening);
-        let changed = self.now().collection().is_current().map(|current| !current);
-        let result = changed.and_then(|changed| match changed {
-            true => Opened::open(&self.path, self.encoder).map(Some),
-            false => Ok(None),
-        });
-        match result {
+        match self.newer() {
             Ok(opened) => {
                 self.failing.store(false, Ordering::Relaxed);
                 if let Some(opened) = opened {
@@ -126,10 +122,29 @@ impl Live {
         }
     }
 
+    /// What should be open instead, where that is not what is open.
+    fn newer(&self) -> Result<Option<Opened>, StoreError> {
+        let now = self.now();
+        match (&self.origin, &now.folder) {
+            (Origin::Folder(_), Some(searcher)) if searcher.collection().is_current()? => Ok(None),
+            (Origin::Folder(path), _) => Opened::folder(path).map(Some),
+            (Origin::Store(store), _) => {
+                let opened = Opened::store(store.clone())?;
+                Ok((opened.count != now.count).then_some(opened))
+            }
+        }
+    }
+
     fn replace(&self, opened: Opened) {
-        let (generation, passages) = (opened.collection().generation(), opened.collection().len());
+        let generation = opened.folder.as_ref().map(|searcher| searcher.collection().generation());
+        let passages = opened.count.passages;
         *self.opened.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(opened);
-        self.metrics.count(Event::Reloaded);
-        tracing::info!(collection = self.name, generation, passages, "collection opened anew");
+        match generation {
+            Some(generation) => {
+                self.metrics.count(Event::Reloaded);
+                tracing::info!(collection = self.name, generation, passages, "collection opened anew");
+            }
+            None => tracing::debug!(collection = self.name, passages, "store counted anew"),
+        }
     }
 }

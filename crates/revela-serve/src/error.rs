@@ -6,9 +6,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use revela_base::embed::EmbedError;
-use revela_base::file::FileError;
 use revela_base::rerank::RerankError;
-use revela_index::Error as IndexError;
+use revela_search::{Failure, QueryError, StoreError};
 use serde::Serialize;
 
 /// What kind of failure a client is told of; each has one name and one status.
@@ -102,29 +101,36 @@ impl ApiError {
     }
 }
 
-impl From<IndexError> for ApiError {
-    fn from(error: IndexError) -> Self {
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
         let message = error.to_string();
-        match error {
-            IndexError::Option { .. }
-            | IndexError::Dimension { .. }
-            | IndexError::Row { .. }
-            | IndexError::Shape { .. } => Self::invalid(message),
-            IndexError::DuplicateId { .. } => Self::new(Code::Conflict, message),
-            IndexError::Unsupported(_) | IndexError::WrongEncoder { .. } => {
-                // The folder's path is the operator's business.
+        match error.kind() {
+            Failure::Invalid => Self::invalid(message),
+            Failure::Conflict => Self::new(Code::Conflict, message),
+            Failure::Unsupported => {
+                // Where the store is is the operator's business.
                 let detail = Some(message);
                 let message = "the collection cannot be searched or changed so: its modes are listed by \
                                GET /v1/collections; a text needs the encoder that made the vectors, BM25 \
                                needs texts and a query with words";
                 Self { detail, ..Self::new(Code::Unsupported, message) }
             }
-            IndexError::File(FileError::Locked { .. }) => Self {
+            Failure::Busy => Self {
                 detail: Some(message),
                 ..Self::unavailable("another program is changing this collection; send this again later")
             },
-            IndexError::Interrupted(_) => Self::unavailable("the server is shutting down"),
-            _ => Self::internal(message),
+            Failure::Unreachable => Self {
+                detail: Some(message),
+                ..Self::unavailable("the store of this collection does not answer; send this again later")
+            },
+            Failure::Interrupted => Self::unavailable("the server is shutting down"),
+            Failure::Internal => Self::internal(message),
         }
     }
 }
@@ -202,7 +208,7 @@ pub enum ServeError {
     Reranker(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A collection cannot be opened.
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Store(#[from] StoreError),
 }
 
 impl ServeError {

@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use revela_base::interrupt::Interrupt;
 use revela_base::rerank::Reranker;
+use revela_search::Store;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -23,7 +24,7 @@ use crate::encoder::TextEncoder;
 use crate::error::ServeError;
 use crate::impatient::Impatient;
 use crate::middleware::Peer;
-use crate::state::App;
+use crate::state::{App, NamedStore};
 use crate::{reload, routes, tls};
 
 /// An error of whoever embeds the server.
@@ -42,6 +43,7 @@ pub struct Server {
     app: Arc<App>,
     tls: Option<TlsAcceptor>,
     load_reranker: Option<RerankerLoader>,
+    stores: Vec<NamedStore>,
 }
 
 /// Loads the reranker that the configuration names.
@@ -53,13 +55,23 @@ impl Server {
     /// # Errors
     /// [`ServeError`] when a setting, the address or the certificate cannot be used.
     pub fn bind(config: Config) -> Result<Self, ServeError> {
-        config.check()?;
+        Self::bind_with(config, Vec::new())
+    }
+
+    /// The same with stores that are open already, each under its name, beside the collections of the
+    /// configuration.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_with(config: Config, stores: Vec<(String, Arc<dyn Store>)>) -> Result<Self, ServeError> {
+        let names = stores.iter().map(|(name, _)| name.as_str());
+        config.check(&names.collect::<Vec<_>>())?;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let listen = |source| ServeError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        Ok(Self { listener, address, app: Arc::new(App::new(config)?), tls, load_reranker: None })
+        Ok(Self { listener, address, app: Arc::new(App::new(config)?), tls, stores, load_reranker: None })
     }
 
     /// The same server with a reranker, which is loaded after the encoder.
@@ -96,9 +108,12 @@ impl Server {
             .thread_name("revela-serve")
             .build()
             .map_err(ServeError::system("start threads"))?;
+        // Closing a store may block, which the runtime's threads must not: the last hold is given up after it.
+        let stores = self.stores.clone();
         let ended = runtime.block_on(self.serve(load, interrupt));
         // What is still running then was given its time.
         runtime.shutdown_timeout(Duration::from_millis(500));
+        drop(stores);
         ended
     }
 
@@ -107,7 +122,7 @@ impl Server {
         L: FnOnce(&Config) -> Result<Option<Arc<dyn TextEncoder>>, BoxError> + Send + 'static,
     {
         let url = self.url();
-        let Self { listener, app, tls, load_reranker, .. } = self;
+        let Self { listener, app, tls, load_reranker, stores, .. } = self;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::system("listen"))?;
         tracing::info!(url, "listening");
         warn_of_openness(&app.config);
@@ -116,7 +131,7 @@ impl Server {
         let accepting = tokio::spawn(acceptor.accept(listener));
         let watching = tokio::spawn(reload::watch(app.clone()));
         let loading = app.clone();
-        let mut loaded = tokio::task::spawn_blocking(move || load_all(&loading, load, load_reranker));
+        let mut loaded = tokio::task::spawn_blocking(move || load_all(&loading, load, load_reranker, stores));
         let outcome = tokio::select! {
             outcome = &mut loaded => match outcome {
                 Ok(Ok(())) => {
@@ -148,13 +163,18 @@ async fn requested(interrupt: &Interrupt) {
     }
 }
 
-fn load_all<L>(app: &App, load: L, load_reranker: Option<RerankerLoader>) -> Result<(), ServeError>
+fn load_all<L>(
+    app: &App,
+    load: L,
+    load_reranker: Option<RerankerLoader>,
+    stores: Vec<NamedStore>,
+) -> Result<(), ServeError>
 where
     L: FnOnce(&Config) -> Result<Option<Arc<dyn TextEncoder>>, BoxError>,
 {
     let encoder = load(&app.config).map_err(ServeError::Encoder)?;
     let reranker = load_reranker.map(|load| load(&app.config)).transpose().map_err(ServeError::Reranker)?;
-    app.start(Models { encoder, reranker: reranker.flatten() })
+    app.start(Models { encoder, reranker: reranker.flatten() }, stores)
 }
 
 fn warn_of_openness(config: &Config) {

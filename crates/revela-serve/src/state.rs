@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use revela_base::checksum::Checksum;
 use revela_base::embed::TextKind;
+use revela_search::Store;
 use tokio::sync::Semaphore;
 
 use crate::auth::Gate;
 use crate::batching::{self, Batcher, Counted, Models, PairBatcher};
-use crate::collection::Live;
-use crate::config::{Access, Config};
+use crate::collection::{Live, Origin};
+use crate::config::{Access, CollectionConfig, Config};
 use crate::door::Door;
 use crate::error::{ApiError, ServeError};
 use crate::hosts::Hosts;
@@ -23,6 +25,9 @@ use crate::writer::Writer;
 
 /// Texts of more bytes than this are counted off the threads that serve connections.
 const LARGE: usize = 16 << 10;
+
+/// A store and the name by which clients know it.
+pub(crate) type NamedStore = (String, Arc<dyn Store>);
 
 /// A collection with its writer, where it may be written.
 pub(crate) struct Served {
@@ -37,6 +42,8 @@ pub(crate) struct Services {
     pub(crate) collections: Vec<Served>,
     pub(crate) model: Option<Model>,
     pub(crate) ranker: Option<Ranker>,
+    /// The encoder's fingerprint, which takes long to compute for some.
+    pub(crate) encoder: Option<Checksum>,
 }
 
 /// The encoder and its name.
@@ -97,7 +104,7 @@ impl App {
     }
 
     /// Opens the collections and starts the models' thread.
-    pub(crate) fn start(&self, models: Models) -> Result<(), ServeError> {
+    pub(crate) fn start(&self, models: Models, stores: Vec<NamedStore>) -> Result<(), ServeError> {
         let fingerprint = models.encoder.as_ref().map(|encoder| encoder.fingerprint());
         let (texts, pairs) = batching::start(models, &self.config.batching, self.metrics.clone())?;
         let (encoder, reranker) = (&self.config.encoder, &self.config.rerank);
@@ -106,9 +113,12 @@ impl App {
         let name = name_of(&reranker.name, &reranker.model, "reranker");
         let ranker = pairs.map(|batcher| Ranker { name, batcher });
         let mut collections = Vec::new();
-        for collection in &self.config.collections {
-            let live = Live::open(&collection.name, &collection.path, fingerprint, self.metrics.clone())?;
-            let live = Arc::new(live);
+        let folder = |collection: &CollectionConfig| {
+            (collection.name.clone(), Origin::Folder(collection.path.clone()))
+        };
+        let stores = stores.into_iter().map(|(name, store)| (name, Origin::Store(store)));
+        for (name, origin) in self.config.collections.iter().map(folder).chain(stores) {
+            let live = Arc::new(Live::open(&name, origin, fingerprint, self.metrics.clone())?);
             let writer = match self.config.access {
                 Access::ReadOnly => None,
                 Access::ReadWrite => {
@@ -119,7 +129,7 @@ impl App {
             };
             collections.push(Served { live, writer });
         }
-        let services = Services { collections, model, ranker };
+        let services = Services { collections, model, ranker, encoder: fingerprint };
         self.services.set(services).map_err(|_| ServeError::option("services", "are started twice"))
     }
 
@@ -216,7 +226,7 @@ impl App {
             }
             for served in &services.collections {
                 let name = served.live.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-                let passages = served.live.now().collection().len();
+                let passages = served.live.now().count.passages;
                 gauges
                     .push((format!("revela_collection_passages{{collection=\"{name}\"}}"), passages as f64));
             }

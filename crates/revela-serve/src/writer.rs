@@ -4,7 +4,6 @@
 //! The collection's lock is held only while a change is made, so that other programs can change it too.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -13,13 +12,14 @@ use std::time::Instant;
 use revela_base::embed::Embedder;
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Silent;
-use revela_index::{CollectionWriter, Duplicates, Entry};
+use revela_index::CollectionWriter;
+use revela_search::{Duplicates, Entry, StoreError};
 use tokio::sync::oneshot;
 
 use crate::batching::BlockingEmbedder;
-use crate::collection::{Live, Opened};
+use crate::collection::{Live, Opened, Origin};
 use crate::config::Writing;
-use crate::error::{ApiError, ServeError};
+use crate::error::{ApiError, Code, ServeError};
 use crate::load::{Pace, retry_after};
 use crate::metrics::{Event, Metrics, Stage, lock};
 
@@ -145,12 +145,13 @@ impl Shared {
     /// fails alone.
     fn apply(&self, group: Vec<Job>) {
         let before = self.live.now();
+        // Asked before the change, which a store that is no snapshot shows at once.
+        let outcomes: Vec<Answer> = group.iter().map(|job| changed(&job.change, &before)).collect();
         match self.write(&group) {
             Ok(()) => {
                 // What is on disk is acknowledged even if it cannot be opened, which the log tells.
                 let _ = self.live.refresh();
-                for job in group {
-                    let changed = changed(&job.change, &before);
+                for (job, changed) in group.into_iter().zip(outcomes) {
                     // A client that has gone needs no answer.
                     let _ = job.reply.send(changed);
                 }
@@ -165,32 +166,32 @@ impl Shared {
     }
 
     fn write(&self, group: &[Job]) -> Result<(), ApiError> {
-        let mut writer = CollectionWriter::open(&self.live.path)?;
+        let opened = self.live.now();
+        let only_read = || ApiError::new(Code::Unsupported, "this collection can only be read");
+        let writer = opened.store.writer().ok_or_else(only_read)?;
         let Some(first) = group.first() else { return Ok(()) };
         if let Change::Add(_, duplicates) = first.change {
             let entries = group.iter().flat_map(|job| match &job.change {
                 Change::Add(entries, _) => entries.as_slice(),
                 Change::Delete(_) => &[],
             });
-            let entries = entries.map(|entry| Ok::<_, Infallible>(entry.clone()));
-            // A collection without vectors wants no encoder.
-            let wants = self.live.now().collection().vectors().is_some();
-            let embedder = self.embedder.as_ref().filter(|_| wants);
-            let embedder = embedder.map(|embedder| embedder as &dyn Embedder);
+            let embedder = self.embedder.as_ref().map(|embedder| embedder as &dyn Embedder);
+            let entries = entries.cloned().collect();
             return Ok(writer.add(entries, embedder, duplicates, &Silent, &Interrupt::new())?);
         }
         let ids = group.iter().filter_map(|job| match &job.change {
             Change::Add(..) => None,
-            Change::Delete(id) => Some(id),
+            Change::Delete(id) => Some(id.as_str()),
         });
-        writer.delete(ids)?;
+        writer.delete(&ids.collect::<Vec<_>>())?;
         Ok(())
     }
 
     /// Joins small shards once there are many, where that is worth its price: when they hold a good part of
     /// all passages, or are very many.
     fn compact(&self, hurry: &Interrupt) {
-        let (limit, shards) = (self.settings.compact_shards, self.live.now().collection().shards());
+        let Origin::Folder(path) = &self.live.origin else { return };
+        let (limit, shards) = (self.settings.compact_shards, self.live.now().shards());
         if limit == 0 || shards.len() < limit {
             return;
         }
@@ -199,8 +200,9 @@ impl Shared {
         if (rows - largest) * 4 < rows && shards.len() < limit * 4 {
             return;
         }
-        let compacted = CollectionWriter::open(&self.live.path)
+        let compacted = CollectionWriter::open(path)
             .and_then(|mut writer| writer.compact(&Silent, hurry))
+            .map_err(StoreError::from)
             .and_then(|_| self.live.refresh());
         if let Err(error) = compacted {
             tracing::warn!(collection = self.live.name, %error, "cannot compact the collection");
@@ -210,7 +212,7 @@ impl Shared {
 
 /// What a change that was made meant for the collection as it was before.
 fn changed(change: &Change, before: &Opened) -> Answer {
-    let there = |id: &str| before.collection().contains(id);
+    let there = |id: &str| before.store.has(&[id]).map(|found| found == [true]);
     match change {
         Change::Delete(id) => Ok(Changed { deleted: usize::from(there(id)?), ..Changed::default() }),
         Change::Add(entries, _) => {
@@ -254,7 +256,7 @@ fn groups(jobs: impl Iterator<Item = Job>) -> Vec<Vec<Job>> {
 
 #[cfg(test)]
 mod tests {
-    use revela_index::Passage;
+    use revela_search::Passage;
 
     use super::*;
 

@@ -9,10 +9,10 @@ use clap::Args;
 use revela_base::progress::Progress as _;
 use revela_base::rerank::{Form, Pair, Reranker};
 use revela_eval::{Hit, Run};
-use revela_index::rerank::rerank;
 use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::reranking::{RerankerOptions, RerankingModel};
+use revela_search::rerank::rerank;
 use serde_json::{Value, json};
 
 use crate::Context;

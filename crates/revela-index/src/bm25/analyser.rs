@@ -43,6 +43,16 @@ pub enum Analyser {
 }
 
 impl Analyser {
+    /// The name by which files and people know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prose => "prose-2",
+            Self::Code => "code-2",
+            Self::FirstProse => "prose",
+            Self::FirstCode => "code",
+        }
+    }
+
     /// The name under which an index stores its analyser. It changes when the terms would, so that an
     /// old index is never searched with new terms.
     pub(super) fn stored_name(self) -> &'static str {
@@ -148,6 +158,7 @@ mod tests {
     fn stored_names_round_trip() {
         for analyser in [Analyser::Prose, Analyser::Code, Analyser::FirstProse, Analyser::FirstCode] {
             assert_eq!(Analyser::from_stored_name(analyser.stored_name()), Some(analyser));
+            assert_eq!(serde_json::to_value(analyser).unwrap(), analyser.name());
         }
         assert_eq!(serde_json::from_str::<Analyser>("\"prose\"").unwrap(), Analyser::FirstProse);
         assert_eq!(serde_json::to_string(&Analyser::Code).unwrap(), "\"code-2\"");

@@ -22,6 +22,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use revela_base::file::FileError;
+use revela_search::Passage;
 use tantivy::directory::{Directory, MmapDirectory};
 use tantivy::schema::{
     FAST, Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions, Value,
@@ -29,11 +30,11 @@ use tantivy::schema::{
 use tantivy::{DocAddress, Index, ReloadPolicy, Searcher, TantivyDocument, TantivyError};
 
 use crate::error::Error;
-use crate::passage::Passage;
 
 pub use analyser::Analyser;
+pub use revela_search::Snippet;
 pub use search::{TextQuery, search};
-pub use snippet::{Snippet, snippet};
+pub use snippet::snippet;
 pub use writer::TextIndexWriter;
 
 /// Name of the field that is searched, and at whose tokenizer an analyser is recognised.

@@ -1,21 +1,10 @@
 //! The piece of a text that shows why it was found.
 
-use std::ops::Range;
-
+use revela_search::Snippet;
 use tantivy::schema::Field;
 use tantivy::snippet::{SnippetGenerator, collapse_overlapped_ranges};
 
 use super::Analyser;
-
-/// A piece of a text with the matched words marked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snippet {
-    /// The piece, cut from the text.
-    pub text: String,
-    /// Byte ranges of `text` that match the query, ascending and disjoint; empty when nothing matches,
-    /// and then `text` is the beginning.
-    pub highlights: Vec<Range<usize>>,
-}
 
 /// Cuts the piece of at most about `length` bytes in which most of the query's terms occur.
 pub fn snippet(analyser: Analyser, query: &str, text: &str, length: usize) -> Snippet {
@@ -32,17 +21,11 @@ pub fn snippet(analyser: Analyser, query: &str, text: &str, length: usize) -> Sn
     let generator = SnippetGenerator::new(terms.collect(), analyser.tokenizer(), field, length);
     let found = generator.snippet(text);
     if found.is_empty() {
-        return Snippet { text: beginning(text, length).to_owned(), highlights: Vec::new() };
+        return Snippet::beginning(text, length);
     }
     let mut highlights = found.highlighted().to_vec();
     highlights.sort_by_key(|range| (range.start, range.end));
     Snippet { text: found.fragment().to_owned(), highlights: collapse_overlapped_ranges(&highlights) }
-}
-
-/// The first `length` bytes, or a few less so that a character is not cut.
-fn beginning(text: &str, length: usize) -> &str {
-    let end = (0..=length.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 #[cfg(test)]

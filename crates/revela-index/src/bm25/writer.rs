@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use revela_base::file::{FileError, create_dir};
+use revela_search::full_text;
 use tantivy::directory::{Directory, RamDirectory};
 use tantivy::indexer::NoMergePolicy;
 use tantivy::{Index, IndexWriter, TantivyDocument, TantivyError};
@@ -10,7 +11,6 @@ use tantivy::{Index, IndexWriter, TantivyDocument, TantivyError};
 use super::plain::PlainDirectory;
 use super::{Analyser, Fields, Place, TextIndex};
 use crate::error::Error;
-use crate::passage::full_text;
 
 /// Room for terms in memory before they are written out as a segment, in bytes.
 const MEMORY: usize = 192 << 20;

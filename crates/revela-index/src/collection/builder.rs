@@ -8,7 +8,7 @@ use revela_base::file::{DirLock, FileError};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Progress;
 use revela_base::seed::Seed;
-use serde::{Deserialize, Serialize};
+use revela_search::{Duplicates, Embedded, Entry};
 
 use super::feed::{self, Watch};
 use super::manifest::{BuildParameters, Manifest, Settings, TextSpace, VectorSpace};
@@ -19,19 +19,7 @@ use crate::bm25::Analyser;
 use crate::error::Error;
 use crate::metric::Metric;
 use crate::options::VectorOptions;
-use crate::passage::{Embedded, Entry};
 use crate::vectors::RowReader;
-
-/// What to do when an id comes again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Duplicates {
-    /// Fail with [`Error::DuplicateId`].
-    #[default]
-    Refuse,
-    /// The last one stays.
-    LastWins,
-}
 
 /// Options of a new collection, and the ways to fill it.
 ///

@@ -3,11 +3,11 @@
 use revela_base::embed::Embedder;
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Progress;
+use revela_search::{Embedded, Entry, Passage};
 
 use super::sink::Sink;
 use super::spool::Spool;
 use crate::error::Error;
-use crate::passage::{Embedded, Entry, Passage};
 use crate::payload::Payload;
 use crate::vectors::{RowBlock, RowReader};
 

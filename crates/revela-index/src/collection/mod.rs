@@ -29,15 +29,15 @@ use revela_base::checksum::Checksum;
 use revela_base::file::FileError;
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Progress;
+use revela_search::Passage;
 
 use crate::error::Error;
 use crate::info::ShardInfo;
-use crate::passage::Passage;
 use crate::payload::Payload;
 use manifest::Manifest;
 
 pub use crate::vectors::Dtype;
-pub use builder::{CollectionBuilder, Duplicates};
+pub use builder::CollectionBuilder;
 pub(crate) use handle::ShardHandle;
 pub use manifest::{BuildParameters, TextSpace, VectorSpace};
 pub use writer::CollectionWriter;

@@ -9,12 +9,11 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use revela_base::file::FileError;
+use revela_search::{Duplicates, Passage};
 
-use super::builder::Duplicates;
 use super::handle::ShardHandle;
 use super::manifest::{Manifest, Settings, ShardEntry};
 use crate::error::Error;
-use crate::passage::Passage;
 use crate::payload::Payload;
 
 /// Its name in a collection's folder.

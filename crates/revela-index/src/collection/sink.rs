@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use revela_base::artifact::FileEntry;
 use revela_base::checksum::Checksum;
 use revela_base::file::{FileError, sync_dir};
+use revela_search::{Duplicates, Passage};
 
-use super::builder::Duplicates;
 use super::feed::Watch;
 use super::handle::ShardHandle;
 use super::manifest::{self, Deleted, Manifest, Settings, ShardEntry};
@@ -15,7 +15,6 @@ use super::resume::{self, Begun, Finished, Known, Row};
 use crate::bm25::TextIndexWriter;
 use crate::error::Error;
 use crate::metric::{self, Metric, Zeros};
-use crate::passage::Passage;
 use crate::payload::{Payload, PayloadColumn};
 use crate::rowset::RowSet;
 use crate::shard::ShardInput;

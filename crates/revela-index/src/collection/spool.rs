@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use revela_base::checksum::{Checksum, Fingerprint};
 use revela_base::embed::{EmbedError, Embedder, TextKind};
 use revela_base::file::FileError;
+use revela_search::Passage;
 
 use crate::error::Error;
-use crate::passage::Passage;
 
 /// Its name in a collection's folder.
 pub(super) const FILE: &str = "embeddings.spool";

@@ -7,8 +7,8 @@ use revela_base::embed::Embedder;
 use revela_base::file::{DirLock, FileError};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Progress;
+use revela_search::{Duplicates, Embedded, Entry};
 
-use super::builder::Duplicates;
 use super::feed::{self, BLOCK, Watch};
 use super::handle::ShardHandle;
 use super::manifest::{Manifest, ShardEntry};
@@ -17,7 +17,6 @@ use super::spool::{self, Spool};
 use super::{Collection, sweep};
 use crate::error::Error;
 use crate::metric::{Zeros, prepare};
-use crate::passage::{Embedded, Entry};
 use crate::rowset::RowSet;
 use crate::vectors::{RowReader, Rows, Vectors};
 

@@ -331,12 +331,12 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks what a type cannot.
+    /// Checks what a type cannot. `stores` are names of collections that are served beside those of the settings.
     ///
     /// # Errors
     /// [`ServeError::Option`] for the first setting that cannot work.
-    pub fn check(&self) -> Result<(), ServeError> {
-        self.check_names()?;
+    pub fn check(&self, stores: &[&str]) -> Result<(), ServeError> {
+        self.check_names(stores)?;
         let (limits, batching) = (&self.limits, &self.batching);
         let positive = [
             ("limits.body_bytes", limits.body_bytes),
@@ -375,16 +375,18 @@ impl Config {
         Ok(())
     }
 
-    fn check_names(&self) -> Result<(), ServeError> {
-        if self.collections.is_empty() {
+    fn check_names(&self, stores: &[&str]) -> Result<(), ServeError> {
+        let folders = self.collections.iter().map(|collection| collection.name.as_str());
+        let names: Vec<&str> = folders.chain(stores.iter().copied()).collect();
+        if names.is_empty() {
             return Err(ServeError::option("collections", "is empty; name a collection to serve"));
         }
-        for (number, collection) in self.collections.iter().enumerate() {
-            if collection.name.is_empty() {
+        for (number, name) in names.iter().enumerate() {
+            if name.is_empty() {
                 return Err(ServeError::option("collections", "has one without a name"));
             }
-            if self.collections.iter().take(number).any(|other| other.name == collection.name) {
-                let rule = format!("has two of the name {:?}; give them names: NAME=PATH", collection.name);
+            if names.iter().take(number).any(|other| other == name) {
+                let rule = format!("has two of the name {name:?}; give them names: NAME=PATH");
                 return Err(ServeError::option("collections", rule));
             }
         }

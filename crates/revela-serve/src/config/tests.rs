@@ -14,7 +14,7 @@ fn a_file_sets_what_it_names_and_paths_are_beside_it() {
          [batching]\njoin = \"off\"\n[log]\nformat = \"json\"\n",
     )
     .unwrap();
-    config.check().unwrap();
+    config.check(&[]).unwrap();
     assert!(config.collections[0].path.is_absolute() && config.collections[0].path.ends_with("x/a"));
     assert_eq!((config.access, config.batching.join), (Access::ReadWrite, Joining::Off));
     assert_eq!(config.batching.wait_ms, Batching::default().wait_ms);
@@ -23,7 +23,7 @@ fn a_file_sets_what_it_names_and_paths_are_beside_it() {
 #[test]
 fn what_cannot_work_is_named() {
     let says = |text: &str, part: &str| {
-        let error = parse(text).and_then(|config| config.check()).unwrap_err().to_string();
+        let error = parse(text).and_then(|config| config.check(&[])).unwrap_err().to_string();
         assert!(error.contains(part), "{text}: {error}");
     };
     let one = "[[collections]]\nname = \"a\"\npath = \"a\"\n";

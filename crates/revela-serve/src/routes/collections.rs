@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use revela_base::checksum::Checksum;
-use revela_index::Metric;
-use revela_index::bm25::Analyser;
+use revela_base::embed::Metric;
+use revela_search::Mode;
 use serde::Serialize;
 
 use crate::body::Json;
@@ -25,13 +25,13 @@ struct Facts {
     passages: u64,
     deleted: u64,
     shards: usize,
-    dimension: Option<u32>,
+    dimension: Option<usize>,
     metric: Option<Metric>,
     texts: bool,
-    analyser: Option<Analyser>,
+    analyser: Option<String>,
     encoder: Option<Checksum>,
     /// Modes in which a text can be searched for; vectors can be sent wherever there is a dimension.
-    modes: Vec<&'static str>,
+    modes: Vec<Mode>,
     writable: bool,
     bytes: u64,
 }
@@ -39,20 +39,21 @@ struct Facts {
 impl Facts {
     fn of(served: &Served) -> Self {
         let opened = served.live.now();
-        let info = opened.collection().info();
+        let (count, description) = (opened.count, opened.describe());
+        let vectors = description.vectors;
         Self {
             name: served.live.name.clone(),
-            passages: info.passages,
-            deleted: info.deleted,
-            shards: info.shards.len(),
-            dimension: info.vectors.as_ref().map(|vectors| vectors.dim),
-            metric: info.vectors.as_ref().map(|vectors| vectors.metric),
-            texts: info.texts.is_some(),
-            analyser: info.texts.as_ref().map(|texts| texts.analyser),
-            encoder: info.vectors.as_ref().and_then(|vectors| vectors.encoder),
-            modes: opened.modes(),
+            passages: count.passages,
+            deleted: count.deleted,
+            shards: count.shards,
+            dimension: vectors.map(|vectors| vectors.dimension),
+            metric: vectors.map(|vectors| vectors.metric),
+            texts: description.analyser.is_some(),
+            analyser: description.analyser.clone(),
+            encoder: vectors.and_then(|vectors| vectors.encoder),
+            modes: description.modes(served.live.encoder),
             writable: served.writer.is_some(),
-            bytes: info.vector_bytes + info.text_bytes,
+            bytes: count.bytes,
         }
     }
 }

@@ -7,8 +7,7 @@ use std::time::Instant;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use revela_index::payload::Payload;
-use revela_index::{Collection, Duplicates, Entry, Passage};
+use revela_search::{Duplicates, Entry, Passage, Payload, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -52,11 +51,11 @@ impl Context {
     fn of(id: &str, opened: &Opened) -> Result<Self, ApiError> {
         let Some((document, number)) = id.rsplit_once('#') else { return Ok(Self::default()) };
         let Ok(position) = number.parse::<u32>() else { return Ok(Self::default()) };
-        if opened.collection().chunker().is_none() || document.is_empty() {
+        if !opened.describe().chunked || document.is_empty() {
             return Ok(Self::default());
         }
         let neighbour = |position: Option<u32>| match position.map(|at| format!("{document}#{at}")) {
-            Some(id) => Ok::<_, ApiError>(exists(opened.collection(), &id)?.then_some(id)),
+            Some(id) => Ok::<_, ApiError>(exists(&*opened.store, &id)?.then_some(id)),
             None => Ok(None),
         };
         Ok(Self {
@@ -68,8 +67,8 @@ impl Context {
     }
 }
 
-fn exists(collection: &Collection, id: &str) -> Result<bool, ApiError> {
-    Ok(collection.contains(id)?)
+fn exists(store: &dyn Store, id: &str) -> Result<bool, ApiError> {
+    Ok(store.has(&[id])? == [true])
 }
 
 fn no_document() -> ApiError {
@@ -95,13 +94,12 @@ pub(crate) async fn show(
     let (id, served) = named(&app, id, which)?;
     let opened = served.live.now();
     let look_up = move || -> Result<_, ApiError> {
-        let Some(passage) = opened.collection().passage(&id)? else { return Ok(None) };
-        let metadata = opened.collection().payload(&id)?.unwrap_or_default();
+        let Some(entry) = opened.store.get(&[&id])?.pop().flatten() else { return Ok(None) };
         let context = Context::of(&id, &opened)?;
-        Ok(Some((passage, metadata, context)))
+        Ok(Some((entry, context)))
     };
-    let (passage, metadata, context) = app.pool.run(&app.metrics, look_up).await??.ok_or_else(no_document)?;
-    let Passage { id, title, text } = passage;
+    let (entry, context) = app.pool.run(&app.metrics, look_up).await??.ok_or_else(no_document)?;
+    let Entry { passage: Passage { id, title, text }, payload: metadata } = entry;
     let collection = &served.live.name;
     Ok(Json(Shown { id, title, text, collection, metadata, context }).into_response())
 }

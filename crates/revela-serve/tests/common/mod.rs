@@ -21,6 +21,7 @@ use revela_base::progress::Silent;
 use revela_base::rerank::Reranker;
 use revela_index::testing::HashEmbedder;
 use revela_index::{Collection, CollectionBuilder, Duplicates, Passage};
+use revela_search::Store;
 use revela_serve::{CollectionConfig, Config, ServeError, Server, TextEncoder};
 use serde_json::Value;
 
@@ -134,7 +135,17 @@ impl Running {
     /// The same with a reranker.
     pub(crate) fn with_reranker(reranker: Arc<dyn Reranker>, change: impl FnOnce(&mut Config)) -> Self {
         let encoder: Arc<dyn TextEncoder> = ByteEncoder::new();
-        let running = Self::unready_with(Some(reranker), change, move |_| Ok(Some(encoder)));
+        let running = Self::unready_with(Vec::new(), Some(reranker), change, move |_| Ok(Some(encoder)));
+        running.wait_until_ready();
+        running
+    }
+
+    /// Serves these stores, too.
+    pub(crate) fn start_with(
+        stores: Vec<(String, Arc<dyn Store>)>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let running = Self::unready_with(stores, None, change, |_| Ok(Some(ByteEncoder::new())));
         running.wait_until_ready();
         running
     }
@@ -143,10 +154,15 @@ impl Running {
     where
         L: FnOnce(&Config) -> Result<Option<Arc<dyn TextEncoder>>, revela_serve::BoxError> + Send + 'static,
     {
-        Self::unready_with(None, change, load)
+        Self::unready_with(Vec::new(), None, change, load)
     }
 
-    fn unready_with<L>(reranker: Option<Arc<dyn Reranker>>, change: impl FnOnce(&mut Config), load: L) -> Self
+    fn unready_with<L>(
+        stores: Vec<(String, Arc<dyn Store>)>,
+        reranker: Option<Arc<dyn Reranker>>,
+        change: impl FnOnce(&mut Config),
+        load: L,
+    ) -> Self
     where
         L: FnOnce(&Config) -> Result<Option<Arc<dyn TextEncoder>>, revela_serve::BoxError> + Send + 'static,
     {
@@ -161,7 +177,7 @@ impl Running {
         for collection in &mut config.collections {
             collection.path = dir.path().join(&collection.path);
         }
-        let server = Server::bind(config).unwrap().with_reranker(move |_| Ok(reranker));
+        let server = Server::bind_with(config, stores).unwrap().with_reranker(move |_| Ok(reranker));
         let (address, interrupt) = (server.address(), Interrupt::new());
         let end = interrupt.clone();
         let thread = Some(std::thread::spawn(move || server.run(load, &end)));

@@ -13,42 +13,26 @@ mod task;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use revela_eval::SelfMatches;
 use revela_eval::metrics::Metric;
 use revela_index::bm25::Analyser;
 use revela_model::cpu::Matmul;
+use revela_search::Mode;
 
 pub(crate) use cache::users_folder;
 
 use super::data::parse_analyser;
 use super::index::parse_named;
+use super::modes;
 use crate::Context;
 use crate::reranking::RerankArgs;
 
 /// Width of tables in characters.
 const WIDTH: u16 = 160;
 
-/// Which system is measured.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ModeName {
-    /// Vectors of the encoder or the endpoint.
-    Dense,
-    /// Words.
-    Bm25,
-    /// Both, by reciprocal rank fusion.
-    Hybrid,
-}
-
-impl ModeName {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Dense => "dense",
-            Self::Bm25 => "bm25",
-            Self::Hybrid => "hybrid",
-        }
-    }
-}
+/// What can be measured: which rankings answer.
+const MODES: [Mode; 3] = [Mode::Dense, Mode::Bm25, Mode::Hybrid];
 
 /// Measure a retriever, BM25, both, or a run file on a collection with judgements; compare results
 #[derive(Args)]
@@ -145,9 +129,12 @@ struct SystemArgs {
     /// Search this collection instead of building one of the data.
     #[arg(long)]
     collection: Option<PathBuf>,
-    /// Which system is measured.
-    #[arg(long, value_enum, default_value = "dense")]
-    mode: ModeName,
+    /// Search this store: postgresql://USER@HOST:PORT/DATABASE#TABLE, several shards joined by commas.
+    #[arg(long, value_name = "URL", conflicts_with = "collection")]
+    store: Option<String>,
+    /// Which system is measured: vectors of the encoder or the endpoint, words, or both by reciprocal rank fusion.
+    #[arg(long, value_parser = modes(&MODES), default_value = "dense")]
+    mode: Mode,
     /// Compare with every vector, instead of building a graph (HNSW) and walking through it.
     #[arg(long)]
     exact: bool,
@@ -161,7 +148,7 @@ struct SystemArgs {
     #[arg(long, value_parser = parse_analyser, default_value = "prose")]
     analyser: Analyser,
     /// Measure this TREC run file instead of a system.
-    #[arg(long, conflicts_with_all = ["encoder", "endpoint", "collection", "mode", "exact", "ef", "run"])]
+    #[arg(long, conflicts_with_all = ["encoder", "endpoint", "collection", "store", "mode", "exact", "ef", "run"])]
     run_file: Option<PathBuf>,
 }
 

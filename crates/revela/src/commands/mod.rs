@@ -14,6 +14,7 @@ mod rerank;
 mod search;
 mod serve;
 mod shell;
+mod store;
 mod sync;
 pub(crate) mod teach;
 mod train;
@@ -21,8 +22,10 @@ mod train;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory as _, Subcommand};
 use revela_base::file::{check_writable, is_standard_output};
+use revela_search::Mode;
 
 use crate::Context;
 use crate::progress::Terminal;
@@ -74,6 +77,22 @@ pub(crate) fn run(command: Option<Command>, context: &Context) -> Result<()> {
             shell::man(&command, crate::Cli::command().long_version(None::<&'static str>))
         }
     }
+}
+
+/// Reads one of these modes by its name.
+fn modes(modes: &[Mode]) -> impl TypedValueParser<Value = Mode> + use<> {
+    let value = |mode: &Mode| {
+        PossibleValue::new(mode.name()).help(match mode {
+            Mode::Auto => {
+                "Whatever the collection and the encoder allow: hybrid, else the one that is possible"
+            }
+            Mode::Dense => "Similarity of vectors",
+            Mode::Bm25 => "BM25 of texts",
+            Mode::Hybrid => "Both, fused",
+        })
+    };
+    let values: Vec<PossibleValue> = modes.iter().map(value).collect();
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Mode>())
 }
 
 /// Where remarks go: to standard output, or beside it when that is where a result goes.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use revela_index::{Filter, Predicate};
+use revela_search::{Filter, Predicate, QueryError};
 
 use super::index::read_ids;
 
@@ -23,7 +23,7 @@ pub(crate) struct Narrow {
     ids_from: Option<PathBuf>,
 }
 
-fn predicate(text: &str) -> Result<Predicate, revela_index::Error> {
+fn predicate(text: &str) -> Result<Predicate, QueryError> {
     Predicate::from_json(text)
 }
 
@@ -37,7 +37,7 @@ impl Narrow {
             return Ok(Filter::payload(predicate.clone()));
         }
         Ok(match self.under.clone() {
-            Some(start) => Filter::id_predicate(move |id| id.starts_with(&start)),
+            Some(start) => Filter::prefix(start),
             None => Filter::All,
         })
     }
@@ -68,7 +68,7 @@ mod tests {
         let condition = r#"{"equals": {"field": "x", "value": 1}}"#;
         let shown = |words: &[&str]| format!("{:?}", filter(words).unwrap());
         assert_eq!(shown(&["x"]), "All");
-        assert_eq!(shown(&["x", "--under", "src/"]), "IdPredicate");
+        assert_eq!(shown(&["x", "--under", "src/"]), r#"Prefix("src/")"#);
         assert_eq!(shown(&["x", "--ids-from", ids]), "Ids(2)");
         assert!(shown(&["x", "--where", condition]).contains("Equals"));
         assert!(filter(&["x", "--where", "{}"]).is_err() && filter(&["x", "--ids-from", "/absent"]).is_err());

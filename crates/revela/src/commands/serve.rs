@@ -13,6 +13,7 @@ use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
+use revela_search::Store;
 use revela_serve::{
     Access, CollectionConfig, Config, Joining, LogFormat, LogLevel, NewKey, RerankConfig, Server,
     TextEncoder, TlsConfig,
@@ -20,6 +21,7 @@ use revela_serve::{
 
 use super::index::parse_named;
 use super::say;
+use super::store::{self, Partial};
 use crate::Context;
 use crate::reranking::ModelArgs;
 
@@ -32,6 +34,11 @@ pub(crate) struct Serve {
     /// Folders of collections: PATH, or NAME=PATH.
     #[arg(value_name = "COLLECTION")]
     collections: Vec<String>,
+    /// Serve this store, too: postgresql://USER@HOST:PORT/DATABASE#TABLE under its table's name, or NAME=URL.
+    #[arg(long = "store", value_name = "URL")]
+    store: Vec<String>,
+    #[command(flatten)]
+    partial: Partial,
     /// A file of settings in TOML.
     #[arg(long, env = "REVELA_CONFIG")]
     config: Option<PathBuf>,
@@ -147,6 +154,17 @@ fn collection(text: &str) -> Result<CollectionConfig> {
     }
 }
 
+/// A store by flag: its name is what is before `=`, or its table's.
+fn named_store(text: &str, partial: Partial) -> Result<(String, Arc<dyn Store>)> {
+    let (name, url) = match text.split_once('=') {
+        Some((name, url)) if !name.contains('/') => (Some(name.to_owned()), url),
+        _ => (None, text),
+    };
+    let store = store::open(url, partial)?;
+    let table = || store.describe().location.rsplit('#').next().unwrap_or("store").to_owned();
+    Ok((name.unwrap_or_else(table), store))
+}
+
 pub(crate) fn run(args: &Serve, context: &Context) -> Result<()> {
     if let Some(name) = &args.new_key {
         return new_key(name);
@@ -154,9 +172,10 @@ pub(crate) fn run(args: &Serve, context: &Context) -> Result<()> {
     let config = args.settings()?;
     revela_serve::start_log(&config.log)?;
     revela_index::survive_truncated_files().context("cannot watch for files that are cut")?;
+    let stores = args.store.iter().map(|text| named_store(text, args.partial)).collect::<Result<_>>()?;
     let matmul = args.reranker.rerank_matmul;
-    let server =
-        Server::bind(config)?.with_reranker(move |config| Ok(load_reranker(&config.rerank, matmul)?));
+    let server = Server::bind_with(config, stores)?
+        .with_reranker(move |config| Ok(load_reranker(&config.rerank, matmul)?));
     server.run(|config| Ok(load(config.encoder.as_deref())?), &context.interrupt)?;
     Ok(())
 }

@@ -8,13 +8,13 @@ use revela_base::embed::Embedder;
 use revela_eval::EvalResult;
 use revela_eval::metrics::{Evaluation, Metric};
 use revela_index::bm25::Analyser;
-use revela_index::fusion::{Fusion, Normalisation};
 use revela_model::contract::Contract;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::language_model::LanguageModel;
 use revela_model::pooling::Pooling;
 use revela_model::weights::Precision;
+use revela_search::fusion::{Fusion, Normalisation};
 
 use super::{held_out, recipe};
 use crate::Context;

@@ -1,9 +1,7 @@
 //! What searches look like on the wire.
 
-use revela_index::bm25::Snippet;
-use revela_index::fusion::{Fusion, Normalisation};
-use revela_index::payload::{Payload, Predicate};
-use revela_index::{Mode, Passage, Recall};
+use revela_search::fusion::{Fusion, Normalisation};
+use revela_search::{Filter, Mode, Passage, Payload, Predicate, Recall, Snippet};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
@@ -16,7 +14,7 @@ pub(crate) struct SearchRequest {
     pub(super) query: Option<String>,
     pub(super) vector: Option<Vec<f32>>,
     k: Option<usize>,
-    mode: Option<ModeName>,
+    mode: Option<Mode>,
     pub(super) fusion: Option<FusionRequest>,
     pub(super) ef_search: Option<usize>,
     /// Instead of it: the share of the nearest that is to be found.
@@ -56,7 +54,7 @@ impl SearchRequest {
         self.k.unwrap_or(10)
     }
 
-    pub(super) fn mode(&self) -> ModeName {
+    pub(super) fn mode(&self) -> Mode {
         self.mode.unwrap_or_default()
     }
 
@@ -67,16 +65,6 @@ impl SearchRequest {
     pub(super) fn include_text(&self) -> bool {
         self.include_text.unwrap_or(true)
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum ModeName {
-    #[default]
-    Auto,
-    Dense,
-    Bm25,
-    Hybrid,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -174,8 +162,11 @@ pub(crate) struct BatchRequest {
 #[derive(Debug, Serialize)]
 pub(super) struct SearchAnswer {
     pub(super) collection: String,
-    pub(super) mode: ModeName,
+    pub(super) mode: Mode,
     pub(super) hits: Vec<HitAnswer>,
+    /// Parts of the collection that did not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) missing: Vec<String>,
     pub(super) took: Took,
 }
 
@@ -223,6 +214,16 @@ pub(super) struct BatchAnswer {
     pub(super) results: Vec<SearchAnswer>,
 }
 
+impl From<FilterRequest> for Filter {
+    fn from(request: FilterRequest) -> Self {
+        match request {
+            FilterRequest::Ids(ids) => Self::ids(ids),
+            FilterRequest::Prefix(prefix) => Self::prefix(prefix),
+            FilterRequest::Where(predicate) => Self::payload(predicate),
+        }
+    }
+}
+
 impl FusionRequest {
     pub(super) fn fusion(self) -> Fusion {
         match self {
@@ -257,16 +258,5 @@ impl From<Snippet> for SnippetAnswer {
             marks.push([at(range.start), at(range.end)]);
         }
         Self { text: snippet.text, marks }
-    }
-}
-
-impl From<Mode> for ModeName {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Auto => Self::Auto,
-            Mode::Dense => Self::Dense,
-            Mode::Bm25 => Self::Bm25,
-            Mode::Hybrid(_) => Self::Hybrid,
-        }
     }
 }

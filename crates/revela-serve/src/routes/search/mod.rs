@@ -5,37 +5,45 @@ mod rerank;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, response::IntoResponse};
+use revela_base::checksum::Checksum;
 use revela_base::embed::TextKind;
-use revela_index::fusion::Fusion;
-use revela_index::{Effort, Filter, Hit, Mode, Query, QueryInput};
+use revela_search::{Effort, Hit, Lack, Mode, Prepared, Query, QueryError, QueryInput, Store};
 
 use super::timed;
 use crate::body::{Admitted, Guarded, Json};
-use crate::collection::{Embeddable, Opened};
+use crate::collection::Opened;
 use crate::door::Ticket;
 use crate::error::{ApiError, Code};
 use crate::metrics::Stage;
 use crate::middleware::{Deadline, Timings};
 use crate::state::App;
 use body::{
-    BatchAnswer, BatchRequest, FilterRequest, FusionRequest, HitAnswer, ModeName, SearchAnswer,
-    SearchRequest, SnippetAnswer, SnippetRequest, Took,
+    BatchAnswer, BatchRequest, FilterRequest, FusionRequest, HitAnswer, SearchAnswer, SearchRequest,
+    SnippetAnswer, SnippetRequest, Took,
 };
 
-/// A search that was checked, with its snapshot of the collection; only the vector may be missing.
+/// A search that was checked against the limits, with what was open of its collection then.
+struct Asked {
+    name: String,
+    opened: Arc<Opened>,
+    query: Query,
+    snippet: Option<usize>,
+    include_text: bool,
+    rerank: Option<rerank::Asked>,
+}
+
+/// The same, as its store will be asked.
 struct Planned {
     name: String,
     opened: Arc<Opened>,
-    text: Option<String>,
-    vector: Option<Vec<f32>>,
-    mode: Mode,
-    query: Query,
+    prepared: Prepared<'static>,
     snippet: Option<usize>,
     include_text: bool,
     rerank: Option<rerank::Asked>,
@@ -71,7 +79,7 @@ pub(crate) async fn one(
     Extension(deadline): Extension<Deadline>,
     Admitted(request, ticket): Admitted<SearchRequest>,
 ) -> Result<Response, ApiError> {
-    let (mut answers, timings) = run(&app, deadline, vec![plan(&app, request)?]).await?;
+    let (mut answers, timings) = run(&app, deadline, vec![ask(&app, request)?]).await?;
     let answer = answers.pop().ok_or_else(|| ApiError::internal("a search gave no answer"))?;
     ticket.served(timings.work());
     Ok(timed(timings, Json(answer)))
@@ -87,64 +95,65 @@ pub(crate) async fn batch(
         let message = format!("more than {} searches; send them in parts", app.config.limits.batch);
         return Err(ApiError::new(Code::TooLarge, message));
     }
-    let plan = |(number, search)| plan(&app, search).map_err(|error| error.within("search", number));
-    let planned = request.searches.into_iter().enumerate().map(plan).collect::<Result<Vec<_>, _>>()?;
-    if planned.is_empty() {
+    let ask = |(number, search)| ask(&app, search).map_err(|error| error.within("search", number));
+    let asked = request.searches.into_iter().enumerate().map(ask).collect::<Result<Vec<_>, _>>()?;
+    if asked.is_empty() {
         return Ok(Json(BatchAnswer { results: Vec::new() }).into_response());
     }
-    let (results, timings) = run(&app, deadline, planned).await?;
+    let (results, timings) = run(&app, deadline, asked).await?;
     ticket.served(timings.work());
     Ok(timed(timings, Json(BatchAnswer { results })))
 }
 
-/// Checks a search against the limits and the collection.
-fn plan(app: &App, request: SearchRequest) -> Result<Planned, ApiError> {
+/// Checks a search against the limits.
+fn ask(app: &App, request: SearchRequest) -> Result<Asked, ApiError> {
     let served = app.collection(request.collection.as_deref())?;
     check_limits(app, &request)?;
     let mode = match (request.mode(), request.fusion) {
-        (ModeName::Auto, None) => Mode::Auto,
-        (ModeName::Dense, None) => Mode::Dense,
-        (ModeName::Bm25, None) => Mode::Bm25,
-        (ModeName::Dense | ModeName::Bm25, Some(_)) => {
+        (mode, None) => mode,
+        (Mode::Dense | Mode::Bm25, Some(_)) => {
             return Err(ApiError::invalid("fusion is for mode hybrid only; leave it out, or ask for hybrid"));
         }
-        (_, fusion) => Mode::Hybrid(fusion.map_or(Fusion::default(), FusionRequest::fusion)),
+        (Mode::Auto | Mode::Hybrid, Some(_)) => Mode::Hybrid,
     };
+    let effort = effort(&request)?;
     let rerank = rerank::Asked::of(app, &request)?;
     let k = rerank.as_ref().map_or(request.k(), rerank::Asked::candidates);
-    let mut query = Query::new(QueryInput::Text(String::new())).k(k).mode(mode);
+    let include_text = request.include_text();
+    let input = match (request.query, request.vector) {
+        (Some(text), Some(vector)) => QueryInput::Both { text, vector },
+        (None, Some(vector)) => QueryInput::Vector(vector),
+        (text, None) => QueryInput::Text(text.unwrap_or_default()),
+    };
+    let mut query = Query::new(input).k(k).mode(mode).effort(effort);
+    if let Some(fusion) = request.fusion {
+        query = query.fusion(fusion.fusion());
+    }
     if let Some(FusionRequest::Weighted { dense }) = request.fusion {
         query = query.weights(dense, 1.0 - dense);
     }
-    query = match (request.exact(), request.ef_search, request.recall) {
-        (_, Some(_), Some(_)) => {
-            return Err(ApiError::invalid("send ef_search or recall, not both"));
-        }
-        (true, ..) => query.effort(Effort::Exact),
-        (false, Some(ef), None) => query.effort(Effort::Ef(ef)),
-        (false, None, Some(recall)) => query.effort(Effort::Recall(recall)),
-        (false, None, None) => query,
-    };
-    let include_text = request.include_text();
-    query = match request.filter {
-        Some(FilterRequest::Ids(ids)) => query.filter(Filter::ids(ids)),
-        Some(FilterRequest::Prefix(prefix)) => {
-            query.filter(Filter::id_predicate(move |id| id.starts_with(&prefix)))
-        }
-        Some(FilterRequest::Where(predicate)) => query.filter(Filter::payload(predicate)),
-        None => query,
-    };
-    Ok(Planned {
+    if let Some(filter) = request.filter {
+        query = query.filter(filter.into());
+    }
+    let snippet = request.snippet.map(SnippetRequest::length);
+    Ok(Asked {
         name: served.live.name.clone(),
         opened: served.live.now(),
-        text: request.query,
-        vector: request.vector,
-        mode,
         query,
-        snippet: request.snippet.map(SnippetRequest::length),
+        snippet,
         include_text,
         rerank,
     })
+}
+
+fn effort(request: &SearchRequest) -> Result<Effort, ApiError> {
+    match (request.exact(), request.ef_search, request.recall) {
+        (_, Some(_), Some(_)) => Err(ApiError::invalid("send ef_search or recall, not both")),
+        (true, ..) => Ok(Effort::Exact),
+        (false, Some(ef), None) => Ok(Effort::Ef(ef)),
+        (false, None, Some(recall)) => Ok(Effort::Recall(recall)),
+        (false, None, None) => Ok(Effort::default()),
+    }
 }
 
 fn check_limits(app: &App, request: &SearchRequest) -> Result<(), ApiError> {
@@ -181,54 +190,53 @@ fn check_limits(app: &App, request: &SearchRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
-impl Planned {
-    /// The text that must be embedded before the search, if any.
-    fn to_embed(&self) -> Result<Option<&str>, ApiError> {
-        let (None, Some(text)) = (&self.vector, &self.text) else { return Ok(None) };
-        let lacking = |what: &str| Err(ApiError::new(Code::Unsupported, format!("{:?} {what}", self.name)));
-        match (self.mode, self.opened.embeddable) {
-            (Mode::Bm25, _) => Ok(None),
-            (_, Embeddable::Yes) => Ok(Some(text)),
-            (Mode::Auto, _) => Ok(None),
-            (_, Embeddable::NoVectors) => lacking("has no vectors; ask for mode bm25"),
-            (_, Embeddable::NoEncoder) => lacking(
-                "needs an encoder for texts, and this server has none; send a vector, or ask for bm25",
-            ),
-            (_, Embeddable::OtherEncoder) => {
-                lacking("was not embedded by this server's encoder; send a vector, or ask for mode bm25")
-            }
-        }
+impl Asked {
+    /// Settles how the collection answers, given the fingerprint of the server's encoder.
+    fn plan(self, encoder: Option<Checksum>) -> Result<Planned, ApiError> {
+        let Self { name, opened, query, snippet, include_text, rerank } = self;
+        let text_alone = query.given_vector().is_none() && matches!(query.mode, Mode::Dense | Mode::Hybrid);
+        let prepared = Prepared::new(Cow::Owned(query), opened.describe(), encoder);
+        let prepared = prepared.map_err(|error| match error {
+            QueryError::Lacks { lack, .. } if text_alone => no_embedding(&name, lack, &opened, error),
+            other => other.into(),
+        })?;
+        Ok(Planned { name, opened, prepared, snippet, include_text, rerank })
     }
+}
 
-    /// Puts text and vector into the query.
-    fn complete(&mut self) {
-        let input = match (self.text.take(), self.vector.take()) {
-            (Some(text), Some(vector)) => QueryInput::Both { text, vector },
-            (Some(text), None) => QueryInput::Text(text),
-            (None, Some(vector)) => QueryInput::Vector(vector),
-            (None, None) => return,
-        };
-        self.query = self.query.clone().input(input);
-    }
+/// Why a text alone is not searched for by similarity, as far as the client can do something about it.
+fn no_embedding(name: &str, lack: Lack, opened: &Opened, error: QueryError) -> ApiError {
+    let what = match lack {
+        _ if opened.describe().vectors.is_none() => "has no vectors; ask for mode bm25",
+        Lack::Encoder => {
+            "needs an encoder for texts, and this server has none; send a vector, or ask for bm25"
+        }
+        Lack::OtherEncoder => {
+            "was not embedded by this server's encoder; send a vector, or ask for mode bm25"
+        }
+        Lack::VectorsAndWords | Lack::Vectors | Lack::Words | Lack::Embedding => return error.into(),
+    };
+    ApiError::new(Code::Unsupported, format!("{name:?} {what}"))
 }
 
 /// Embeds what needs it, and searches.
 async fn run(
     app: &Arc<App>,
     Deadline(deadline): Deadline,
-    mut planned: Vec<Planned>,
+    asked: Vec<Asked>,
 ) -> Result<(Vec<SearchAnswer>, Timings), ApiError> {
     let began = Instant::now();
+    let encoder = app.services()?.encoder;
+    let mut planned = asked.into_iter().map(|asked| asked.plan(encoder)).collect::<Result<Vec<_>, _>>()?;
     let mut stages = embed(app, deadline, &mut planned).await?;
     let embed = began.elapsed();
-    planned.iter_mut().for_each(Planned::complete);
     let asked_again: Vec<_> = planned.iter().map(|plan| plan.rerank.clone()).collect();
     let asked = Instant::now();
     let (found, search) = app
         .pool
         .run(&app.metrics, move || {
             let began = Instant::now();
-            (search_all(&planned), began.elapsed())
+            (search_all(planned), began.elapsed())
         })
         .await?;
     let found = found?;
@@ -243,7 +251,8 @@ async fn run(
         rerank_ms,
         total_ms: millis(began.elapsed()),
     };
-    let answer = |(collection, mode, hits)| SearchAnswer { collection, mode, hits, took };
+    let answer =
+        |Found { collection, mode, hits, missing }| SearchAnswer { collection, mode, hits, missing, took };
     Ok((found.into_iter().map(answer).collect(), Timings(stages)))
 }
 
@@ -259,7 +268,7 @@ async fn embed(
 ) -> Result<Vec<(Stage, Duration)>, ApiError> {
     let (mut texts, mut wanting) = (Vec::new(), Vec::new());
     for plan in planned {
-        if let Some(text) = plan.to_embed()? {
+        if let Some(text) = plan.prepared.text_to_embed() {
             texts.push(text.to_owned());
             wanting.push(plan);
         }
@@ -272,38 +281,67 @@ async fn embed(
     let embedded = batcher.embed(counted, deadline).await?;
     let width = batcher.encoder().dimension();
     for (plan, row) in wanting.into_iter().zip(embedded.rows.chunks_exact(width.max(1))) {
-        plan.vector = Some(row.to_vec());
+        plan.prepared.embed(row.to_vec());
     }
     Ok(vec![(Stage::EmbedWait, embedded.waited), (Stage::Embed, embedded.embedded)])
 }
 
-type Found = (String, ModeName, Vec<HitAnswer>);
+/// What one search found.
+struct Found {
+    collection: String,
+    mode: Mode,
+    hits: Vec<HitAnswer>,
+    missing: Vec<String>,
+}
 
 /// Searches, those of one snapshot together.
-fn search_all(planned: &[Planned]) -> Result<Vec<Found>, ApiError> {
+fn search_all(mut planned: Vec<Planned>) -> Result<Vec<Found>, ApiError> {
     let mut found = Vec::with_capacity(planned.len());
-    for group in planned.chunk_by(|one, other| Arc::ptr_eq(&one.opened, &other.opened)) {
-        let Some(first) = group.first() else { continue };
-        let queries: Vec<Query> = group.iter().map(|plan| plan.query.clone()).collect();
-        let hits = first.opened.searcher.search_batch(&queries)?;
-        for (plan, hits) in group.iter().zip(hits) {
-            let mode = plan.opened.searcher.settled_mode(&plan.query)?.into();
-            let hits = hits.into_iter().map(|hit| hit_answer(plan, hit)).collect();
-            found.push((plan.name.clone(), mode, hits));
+    while let Some(first) = planned.first() {
+        let (store, opened) = (first.opened.store.clone(), first.opened.clone());
+        let same = planned.iter().take_while(|plan| Arc::ptr_eq(&plan.opened, &opened)).count();
+        let rest = planned.split_off(same);
+        let (prepared, asked): (Vec<_>, Vec<_>) = planned.into_iter().map(Planned::apart).unzip();
+        let answers = store.search(&prepared)?;
+        for ((prepared, asked), hits) in prepared.iter().zip(asked).zip(answers.hits) {
+            let hits = hits.into_iter().map(|hit| asked.hit(&*store, prepared, hit)).collect();
+            let missing = answers.missing.clone();
+            found.push(Found { collection: asked.name, mode: prepared.mode(), hits, missing });
         }
+        planned = rest;
     }
     Ok(found)
 }
 
-fn hit_answer(plan: &Planned, hit: Hit) -> HitAnswer {
-    let snippet = plan.snippet.map(|length| plan.opened.searcher.snippet(&plan.query, &hit, length));
-    HitAnswer {
-        snippet: snippet.map(SnippetAnswer::from),
-        rank: hit.rank,
-        id: hit.id,
-        score: hit.score,
-        title: hit.title,
-        text: (plan.include_text || plan.rerank.is_some()).then_some(hit.text),
-        metadata: hit.payload,
+/// How hits of a search are shown.
+struct Shown {
+    name: String,
+    snippet: Option<usize>,
+    include_text: bool,
+}
+
+impl Planned {
+    /// What the store is asked, and what is made of its answer.
+    fn apart(self) -> (Prepared<'static>, Shown) {
+        let Self { name, prepared, snippet, include_text, rerank, .. } = self;
+        // A reranker reads the texts, whether they are wanted or not.
+        let include_text = include_text || rerank.is_some();
+        (prepared, Shown { name, snippet, include_text })
+    }
+}
+
+impl Shown {
+    fn hit(&self, store: &dyn Store, prepared: &Prepared<'_>, hit: Hit) -> HitAnswer {
+        let words = prepared.query().words().unwrap_or_default();
+        let snippet = self.snippet.map(|length| store.snippet(words, &hit.text, length));
+        HitAnswer {
+            snippet: snippet.map(SnippetAnswer::from),
+            rank: hit.rank,
+            id: hit.id,
+            score: hit.score,
+            title: hit.title,
+            text: self.include_text.then_some(hit.text),
+            metadata: hit.payload,
+        }
     }
 }

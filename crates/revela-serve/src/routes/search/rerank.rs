@@ -85,12 +85,11 @@ pub(super) async fn apply(
         return Ok((found, None));
     }
     let (began, mut ranked) = (Instant::now(), Vec::with_capacity(found.len()));
-    for ((name, mode, hits), asked) in found.into_iter().zip(asked) {
-        let hits = match asked {
-            Some(asked) => one(app, deadline, &asked, hits, stages).await?,
-            None => hits,
-        };
-        ranked.push((name, mode, hits));
+    for (found, asked) in found.into_iter().zip(asked) {
+        ranked.push(match asked {
+            Some(asked) => Found { hits: one(app, deadline, &asked, found.hits, stages).await?, ..found },
+            None => found,
+        });
     }
     Ok((ranked, Some(millis(began.elapsed()))))
 }

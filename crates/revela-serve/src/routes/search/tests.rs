@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::body::{FusionRequest, RerankRequest, SnippetAnswer};
 use super::*;
-use revela_index::bm25::Snippet;
+use revela_search::Snippet;
 
 #[test]
 fn marks_count_code_points() {

@@ -12,6 +12,7 @@ use revela_eval::metrics::{Evaluation, EvaluationOptions, Metric, UnjudgedQuerie
 use revela_eval::mteb;
 use revela_eval::statistics::{Interval, Resampling};
 use revela_eval::{Best, Cell, Column, EvalResult, Run, SelfMatches, Table};
+use revela_search::Mode;
 use serde_json::Value;
 
 use super::cache::Cache;
@@ -222,7 +223,7 @@ fn system_name(args: &Measure) -> String {
     let name = |path: &Path| super::compare::name_of(path);
     let found = match (&system.run_file, &system.encoder, &system.model) {
         (Some(path), _, _) => name(path),
-        (None, Some(dir), _) if system.mode != super::ModeName::Bm25 => {
+        (None, Some(dir), _) if system.mode != Mode::Bm25 => {
             format!(
                 "{} ({})",
                 dir.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),

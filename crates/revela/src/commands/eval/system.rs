@@ -8,20 +8,20 @@ use anyhow::{Context as _, Result, bail};
 use revela_base::checksum::{Checksum, Fingerprint};
 use revela_base::embed::Embedder;
 use revela_eval::{Hit, Run};
-use revela_index::fusion::Fusion;
-use revela_index::{
-    Collection, CollectionBuilder, Effort, Mode, Passage, Query, Searcher, Structure, VectorOptions,
-};
+use revela_index::{Collection, CollectionBuilder, Searcher, Structure, VectorOptions};
 use revela_model::contract::Contract;
 use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
+use revela_search::fusion::Fusion;
+use revela_search::{Effort, Mode, Passage, Query, Retriever, Store};
 use serde_json::{Value, json};
 
+use super::super::store::{self, Partial};
+use super::SystemArgs;
 use super::cache::{self, Cache};
 use super::endpoint::{Endpoint, EndpointConfig};
-use super::{ModeName, SystemArgs};
 use crate::Context;
 use crate::evaluation::HeldOut;
 
@@ -35,7 +35,6 @@ const COLLECTION_MANIFEST: &str = "manifest.jsonl";
 pub(super) type Settings = BTreeMap<String, Value>;
 
 /// How dense rankings are found.
-#[derive(Clone)]
 enum Search {
     /// Comparing with every vector in memory.
     Exact,
@@ -43,6 +42,8 @@ enum Search {
     Graph,
     /// A collection that is there.
     Collection(PathBuf),
+    /// A store that is open, under its location.
+    Store(Arc<dyn Store>),
 }
 
 /// What is put before texts instead of what the encoder says.
@@ -53,7 +54,7 @@ pub(super) struct Prefixes {
 
 /// A system whose flags make sense together.
 pub(super) struct System {
-    mode: ModeName,
+    mode: Mode,
     embedder: Option<Arc<dyn Embedder>>,
     search: Search,
     effort: Effort,
@@ -65,11 +66,12 @@ pub(super) struct System {
 impl System {
     /// Opens what the flags name.
     pub(super) fn open(args: &SystemArgs, prefixes: Prefixes) -> Result<Self> {
-        let embedder = if args.mode == ModeName::Bm25 { None } else { Some(embedder(args, prefixes)?) };
-        let search = match (&args.collection, args.exact || args.mode == ModeName::Bm25) {
-            (Some(dir), _) => Search::Collection(dir.clone()),
-            (None, true) => Search::Exact,
-            (None, false) => Search::Graph,
+        let embedder = if args.mode == Mode::Bm25 { None } else { Some(embedder(args, prefixes)?) };
+        let search = match (&args.store, &args.collection, args.exact || args.mode == Mode::Bm25) {
+            (Some(url), ..) => Search::Store(store::open(url, Partial::default())?),
+            (None, Some(dir), _) => Search::Collection(dir.clone()),
+            (None, None, true) => Search::Exact,
+            (None, None, false) => Search::Graph,
         };
         let matmul = args.encoder.as_ref().map(|_| args.matmul);
         let effort = if args.exact { Effort::Exact } else { Effort::Ef(args.ef) };
@@ -96,7 +98,10 @@ impl System {
                 let manifest = Checksum::of_file(&dir.join(COLLECTION_MANIFEST))?;
                 settings.insert("collection".into(), serde_json::to_value(manifest)?);
             }
-            Search::Exact | Search::Graph if self.mode != ModeName::Dense => {
+            Search::Store(store) => {
+                settings.insert("store".into(), store.describe().location.clone().into());
+            }
+            Search::Exact | Search::Graph if self.mode != Mode::Dense => {
                 settings.insert("analyser".into(), serde_json::to_value(self.analyser)?);
             }
             Search::Exact | Search::Graph => {}
@@ -106,6 +111,8 @@ impl System {
 
     /// What the system finds, from the cache where it is there.
     pub(super) fn run(&self, held_out: &HeldOut, cache: Option<&Cache>, context: &Context) -> Result<Run> {
+        // What a store holds may change between two runs, and no fingerprint tells.
+        let cache = cache.filter(|_| !matches!(self.search, Search::Store(_)));
         let data = held_out.fingerprint();
         let key = cache::program()?
             .part("data", data.to_string())
@@ -118,7 +125,8 @@ impl System {
         }
         let run = match &self.search {
             Search::Exact => self.in_memory(held_out, context)?,
-            Search::Collection(dir) => self.over(Collection::open(dir)?, held_out, context)?,
+            Search::Collection(dir) => self.over(folder(Collection::open(dir)?), held_out, context)?,
+            Search::Store(store) => self.over(store.clone(), held_out, context)?,
             Search::Graph => self.over_graph(data, held_out, cache, context)?,
         };
         if let Some(cache) = cache {
@@ -133,8 +141,8 @@ impl System {
             None => None,
         };
         let bm25 = match self.mode {
-            ModeName::Dense => None,
-            ModeName::Bm25 | ModeName::Hybrid => Some(held_out.bm25(self.analyser)?),
+            Mode::Dense | Mode::Auto => None,
+            Mode::Bm25 | Mode::Hybrid => Some(held_out.bm25(self.analyser)?),
         };
         let rankings = match (dense, bm25) {
             (Some(dense), Some(bm25)) => held_out.fused(Fusion::default(), &[(&dense, 1.0), (&bm25, 1.0)]),
@@ -162,13 +170,13 @@ impl System {
         let Some(path) = cache.and_then(|cache| cache.index_path(key)) else {
             let scratch = Scratch::new(key)?;
             let collection = self.build(scratch.path(), embedder, held_out, context)?;
-            return self.over(collection, held_out, context);
+            return self.over(folder(collection), held_out, context);
         };
         let collection = match path.join(COLLECTION_MANIFEST).exists() {
             true => Collection::open(&path)?,
             false => self.build(&path, embedder, held_out, context)?,
         };
-        self.over(collection, held_out, context)
+        self.over(folder(collection), held_out, context)
     }
 
     fn build(
@@ -188,17 +196,12 @@ impl System {
         Ok(builder.build(passages, Some(embedder), &context.progress, &context.interrupt)?)
     }
 
-    /// Searches a collection for every query.
-    fn over(&self, collection: Collection, held_out: &HeldOut, context: &Context) -> Result<Run> {
-        let mut searcher = Searcher::new(collection);
+    /// Searches a store for every query.
+    fn over(&self, store: Arc<dyn Store>, held_out: &HeldOut, context: &Context) -> Result<Run> {
+        let mut retriever = Retriever::new(store);
         if let Some(embedder) = &self.embedder {
-            searcher = searcher.with_embedder(embedder.clone())?;
+            retriever = retriever.with_embedder(embedder.clone())?;
         }
-        let mode = match self.mode {
-            ModeName::Dense => Mode::Dense,
-            ModeName::Bm25 => Mode::Bm25,
-            ModeName::Hybrid => Mode::Hybrid(Fusion::default()),
-        };
         let depth = held_out.search_depth();
         let queries = &held_out.split().queries;
         let task = revela_base::progress::Progress::task(
@@ -211,16 +214,20 @@ impl System {
         for block in queries.chunks(QUERY_BLOCK) {
             context.interrupt.check()?;
             let asked = |query: &revela_eval::dataset::Query| {
-                Query::text(&query.text).k(depth).depth(depth).mode(mode).effort(self.effort)
+                Query::text(&query.text).k(depth).depth(depth).mode(self.mode).effort(self.effort)
             };
             let asked: Vec<Query> = block.iter().map(asked).collect();
-            for (query, hits) in block.iter().zip(searcher.search_batch(&asked)?) {
+            for (query, hits) in block.iter().zip(retriever.search_batch(&asked)?.hits) {
                 run.insert(&query.id, hits.into_iter().map(|hit| Hit::new(hit.id, hit.score)).collect())?;
             }
             task.advance(block.len() as u64);
         }
         Ok(run)
     }
+}
+
+fn folder(collection: Collection) -> Arc<dyn Store> {
+    Arc::new(Searcher::new(collection))
 }
 
 /// The encoder or the endpoint.

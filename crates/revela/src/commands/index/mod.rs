@@ -13,7 +13,7 @@ use revela_index::info::{Info, ShardInfo};
 use revela_index::{Collection, CollectionWriter, export};
 use serde::de::DeserializeOwned;
 
-use super::{Voice, say};
+use super::{Voice, say, store};
 use crate::Context;
 
 /// The subcommands.
@@ -33,6 +33,8 @@ pub(crate) enum Index {
     Verify(Folder),
     /// Write out what a collection holds.
     Export(Export),
+    Push(store::Push),
+    Pull(store::Pull),
     /// Find the nearest rows of many vectors.
     Search(query::Search),
     /// Measure recall against speed.
@@ -50,6 +52,8 @@ pub(crate) fn run(command: Index, context: &Context) -> Result<()> {
         Index::Info(command) => describe(&command),
         Index::Verify(command) => verify(&command, context),
         Index::Export(command) => export_all(&command, context),
+        Index::Push(command) => store::push_collection(&command, context),
+        Index::Pull(command) => store::pull_collection(&command, context),
         Index::Search(command) => query::search(&command, context),
         Index::Bench(command) => query::bench(&command, context),
         Index::Measure(command) => query::measure(&command, context),

@@ -3,23 +3,25 @@
 mod print;
 mod session;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use revela_base::compressed;
 use revela_base::text_lines::{Line, TextLines};
-use revela_index::fusion::Fusion;
-use revela_index::{Collection, Effort, Filter, Hit, Mode, Query, Recall, Searcher};
+use revela_index::{Collection, Searcher};
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
 use revela_model::weights::Precision;
+use revela_search::{Effort, Filter, Hit, Mode, Query, Recall, Retriever, Store};
 use revela_sync::{Settings, folder_of};
 
+use super::modes;
 use super::narrow::Narrow;
 use super::place;
+use super::store::{self, Partial};
 use crate::Context;
 use crate::reranking::{RerankArgs, Step};
 use print::{Colour, Form, Printer};
@@ -30,10 +32,18 @@ use print::{Colour, Form, Printer};
 /// and anything else is read line by line, each line a query.
 #[derive(Args)]
 pub(crate) struct Search {
-    /// The collection's folder, or a folder that `revela sync` keeps; inside of such a one it can be left out.
+    /// The collection's folder, or a folder that `revela sync` keeps; inside of such a one it can be left out. With
+    /// --store, what to search for.
     collection: Option<PathBuf>,
     /// What to search for [default: a session, or the lines of standard input]
+    #[arg(conflicts_with = "store")]
     query: Option<String>,
+    /// Search this store instead of a folder: postgresql://USER@HOST:PORT/DATABASE#TABLE, several shards joined by
+    /// commas.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    #[command(flatten)]
+    partial: Partial,
     /// The encoder's folder or hub name [default: `encoder` beside the collection, or what sync made its vectors with]
     #[arg(long)]
     encoder: Option<PathBuf>,
@@ -49,9 +59,9 @@ struct Options {
     /// Results.
     #[arg(short, default_value_t = 10)]
     k: usize,
-    /// Which rankings answer.
-    #[arg(long, value_enum, default_value = "auto")]
-    mode: ModeName,
+    /// Which rankings answer: auto is whatever the collection and the encoder allow, hybrid where both do.
+    #[arg(long, value_parser = modes(&Mode::ALL), default_value = "auto")]
+    mode: Mode,
     /// Candidates that a walk through a graph keeps; more find more and take longer.
     #[arg(long, default_value_t = 64)]
     ef: usize,
@@ -89,65 +99,47 @@ struct Output {
     color: Colour,
 }
 
-/// Which rankings answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ModeName {
-    /// Whatever the collection and the encoder allow: hybrid, else the one that is possible.
-    Auto,
-    /// Similarity of vectors.
-    Dense,
-    /// BM25 of texts.
-    Bm25,
-    /// Both, fused.
-    Hybrid,
-}
-
 impl Asking {
     fn query(&self, text: &str) -> Query {
         let options = &self.options;
-        let mode = match options.mode {
-            ModeName::Auto => Mode::Auto,
-            ModeName::Dense => Mode::Dense,
-            ModeName::Bm25 => Mode::Bm25,
-            ModeName::Hybrid => Mode::Hybrid(Fusion::default()),
-        };
         let effort = Effort::chosen(options.exact, options.recall, options.ef);
         let k = self.rerank.as_ref().map_or(options.k, |step| step.candidates(options.k));
-        Query::text(text).k(k).mode(mode).effort(effort).filter(self.filter.clone())
-    }
-
-    /// What a query finds, ranked again where that is asked for.
-    fn hits(&self, searcher: &Searcher, query: &Query) -> Result<Vec<Hit>> {
-        let hits = searcher.search(query)?;
-        match &self.rerank {
-            Some(step) => step.hits(query.words().unwrap_or_default(), hits, self.options.k),
-            None => Ok(hits),
-        }
+        Query::text(text).k(k).mode(options.mode).effort(effort).filter(self.filter.clone())
     }
 }
 
 pub(crate) fn run(args: Search, context: &Context) -> Result<()> {
     let (filter, rerank) = (args.options.narrow.filter()?, Step::open(&args.options.rerank)?);
     let asking = Asking { options: args.options, filter, rerank };
-    let (collection, query) = meant(args.collection, args.query)?;
-    let searcher = open(&collection, args.encoder.as_deref())?;
+    let (retriever, folder, query) = match &args.store {
+        Some(url) => {
+            let store = store::open(url, args.partial)?;
+            let words = args.collection.map(|words| words.to_string_lossy().into_owned());
+            (with_encoder(store, args.encoder.as_deref())?, None, words)
+        }
+        None => {
+            let (collection, query) = meant(args.collection, args.query)?;
+            let (retriever, folder) = open(&collection, args.encoder.as_deref())?;
+            (retriever, folder, query)
+        }
+    };
     let form = match (args.output.json, args.output.full) {
         (true, _) => Form::Json,
         (false, true) => Form::Full,
         (false, false) => Form::Snippets,
     };
-    let mut printer = Printer::new(form, args.output.color, folder_of(searcher.collection()));
+    let mut printer = Printer::new(form, args.output.color, folder);
     match query {
-        Some(text) => answer(&searcher, &asking, &text, &mut printer),
-        None if std::io::stdin().is_terminal() => session::run(&searcher, asking, &mut printer, context),
-        None => answer_lines(&searcher, &asking, &mut printer, context),
+        Some(text) => answer(&retriever, &asking, &text, &mut printer),
+        None if std::io::stdin().is_terminal() => session::run(&retriever, asking, &mut printer, context),
+        None => answer_lines(&retriever, &asking, &mut printer, context),
     }
 }
 
 /// Answers every line of standard input, which may be packed. A line that cannot be asked is said, and the rest
 /// is answered.
 fn answer_lines(
-    searcher: &Searcher,
+    retriever: &Retriever,
     asking: &Asking,
     printer: &mut Printer,
     context: &Context,
@@ -161,9 +153,9 @@ fn answer_lines(
         let problem = match lines.read()? {
             None => break,
             Some(Line::Text(text)) if text.trim().is_empty() => continue,
-            Some(Line::Text(text)) => match find(searcher, asking, text.trim()) {
+            Some(Line::Text(text)) => match find(retriever, asking, text.trim()) {
                 Ok((query, hits)) => {
-                    printer.hits(searcher, &query, &hits)?;
+                    printer.hits(retriever, &query, &hits)?;
                     continue;
                 }
                 Err(error) => format!("{error:#}"),
@@ -179,15 +171,21 @@ fn answer_lines(
     Ok(())
 }
 
-fn answer(searcher: &Searcher, asking: &Asking, text: &str, printer: &mut Printer) -> Result<()> {
-    let (query, hits) = find(searcher, asking, text)?;
-    printer.hits(searcher, &query, &hits)?;
+fn answer(retriever: &Retriever, asking: &Asking, text: &str, printer: &mut Printer) -> Result<()> {
+    let (query, hits) = find(retriever, asking, text)?;
+    printer.hits(retriever, &query, &hits)?;
     Ok(())
 }
 
-fn find(searcher: &Searcher, asking: &Asking, text: &str) -> Result<(Query, Vec<Hit>)> {
+fn find(retriever: &Retriever, asking: &Asking, text: &str) -> Result<(Query, Vec<Hit>)> {
     let query = asking.query(text);
-    let hits = asking.hits(searcher, &query)?;
+    let mut answers = retriever.search_batch(std::slice::from_ref(&query))?;
+    say_missing(&answers.missing)?;
+    let hits = answers.hits.pop().unwrap_or_default();
+    let hits = match &asking.rerank {
+        Some(step) => step.hits(query.words().unwrap_or_default(), hits, asking.options.k)?,
+        None => hits,
+    };
     Ok((query, hits))
 }
 
@@ -209,12 +207,28 @@ fn meant(first: Option<PathBuf>, query: Option<String>) -> Result<(PathBuf, Opti
     }
 }
 
-/// A searcher with the encoder that is named, or the one beside the collection, or the one that sync made it with.
-pub(crate) fn open(collection: &Path, encoder: Option<&Path>) -> Result<Searcher> {
+/// Says beside the answers which parts of a store they are without.
+fn say_missing(missing: &[String]) -> Result<()> {
+    for shard in missing {
+        writeln!(std::io::stderr(), "without the shard {shard}, which cannot be reached")?;
+    }
+    Ok(())
+}
+
+/// A folder with the encoder that is named, or the one beside the collection, or the one that sync made it with, and
+/// the folder that sync keeps in it.
+fn open(collection: &Path, encoder: Option<&Path>) -> Result<(Retriever, Option<PathBuf>)> {
     let searcher = Searcher::new(Collection::open(collection)?);
     let beside = Some(collection.with_file_name("encoder")).filter(|dir| dir.is_dir());
     let kept = || Settings::of(searcher.collection())?.encoder.map(PathBuf::from);
-    let Some(dir) = encoder.map(Path::to_owned).or(beside).or_else(kept) else { return Ok(searcher) };
-    let encoder = Encoder::open(&dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
-    Ok(searcher.with_embedder(Arc::new(encoder))?)
+    let encoder = encoder.map(Path::to_owned).or(beside).or_else(kept);
+    let folder = folder_of(searcher.collection());
+    Ok((with_encoder(Arc::new(searcher), encoder.as_deref())?, folder))
+}
+
+fn with_encoder(store: Arc<dyn Store>, encoder: Option<&Path>) -> Result<Retriever> {
+    let retriever = Retriever::new(store);
+    let Some(dir) = encoder else { return Ok(retriever) };
+    let encoder = Encoder::open(dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
+    Ok(retriever.with_embedder(Arc::new(encoder))?)
 }

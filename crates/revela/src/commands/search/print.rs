@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
-use revela_index::{Hit, Query, Searcher};
+use revela_search::{Hit, Query, Retriever};
 use serde_json::json;
 
 /// When to use colours.
@@ -57,7 +57,7 @@ impl Printer {
         Self { out: AutoStream::new(io::stdout(), choice), form, folder }
     }
 
-    pub(super) fn hits(&mut self, searcher: &Searcher, query: &Query, hits: &[Hit]) -> io::Result<()> {
+    pub(super) fn hits(&mut self, retriever: &Retriever, query: &Query, hits: &[Hit]) -> io::Result<()> {
         match self.form {
             Form::Json => {
                 let mut line = json!({"query": query.words(), "hits": hits});
@@ -71,7 +71,7 @@ impl Printer {
                     writeln!(self.out, "nothing found")?;
                 }
                 for hit in hits {
-                    self.hit(searcher, query, hit)?;
+                    self.hit(retriever, query, hit)?;
                 }
             }
         }
@@ -88,7 +88,7 @@ impl Printer {
         writeln!(io::stderr(), "{}", plain(error))
     }
 
-    fn hit(&mut self, searcher: &Searcher, query: &Query, hit: &Hit) -> io::Result<()> {
+    fn hit(&mut self, retriever: &Retriever, query: &Query, hit: &Hit) -> io::Result<()> {
         let (rank, score) = (format!("{:>3}", hit.rank), format!("{:.4}", hit.score));
         write!(self.out, "{RANK}{rank}  {score}{RANK:#}  {ID}{}{ID:#}", plain(&self.place(hit)))?;
         let name = ["symbol", "heading"].iter().find_map(|key| hit.payload.get(*key)?.as_str());
@@ -100,7 +100,7 @@ impl Printer {
         if self.form == Form::Full {
             return self.text(&hit.text);
         }
-        let snippet = searcher.snippet(query, hit, SNIPPET);
+        let snippet = retriever.snippet(query, hit, SNIPPET);
         write!(self.out, "     ")?;
         let mut at = 0;
         for range in &snippet.highlights {

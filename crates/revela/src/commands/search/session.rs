@@ -4,11 +4,10 @@ use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::ValueEnum;
-use revela_index::{Hit, Searcher};
+use revela_search::{Hit, Mode, Retriever};
 
 use super::print::Printer;
-use super::{Asking, ModeName};
+use super::{Asking, find};
 use crate::Context;
 
 const HELP: &str = "a line is a query; :mode auto|dense|bm25|hybrid, :k N, :open N shows a hit's whole text, \
@@ -19,7 +18,7 @@ const HELP: &str = "a line is a query; :mode auto|dense|bm25|hybrid, :k N, :open
 enum Line<'a> {
     Nothing,
     Query(&'a str),
-    Mode(ModeName),
+    Mode(Mode),
     K(usize),
     Open(usize),
     Help,
@@ -39,7 +38,7 @@ fn parse(line: &str) -> Line<'_> {
         ("quit" | "q", _) => Line::Quit,
         ("k", Some(k)) => Line::K(k),
         ("open" | "o", Some(rank)) => Line::Open(rank),
-        ("mode" | "m", _) => match ModeName::from_str(value.trim(), true) {
+        ("mode" | "m", _) => match value.trim().to_lowercase().parse() {
             Ok(mode) => Line::Mode(mode),
             Err(_) => Line::Wrong(format!("no mode {value:?}; {HELP}")),
         },
@@ -49,12 +48,12 @@ fn parse(line: &str) -> Line<'_> {
 
 /// Answers until the end of input, `:quit` or Ctrl-C.
 pub(super) fn run(
-    searcher: &Searcher,
+    retriever: &Retriever,
     mut asking: Asking,
     printer: &mut Printer,
     context: &Context,
 ) -> Result<()> {
-    let passages = searcher.collection().len();
+    let passages = retriever.store().count()?.passages;
     printer.remark(&format!("{passages} passages; {HELP}"))?;
     let mut found: Vec<Hit> = Vec::new();
     let mut line = Vec::new();
@@ -69,7 +68,7 @@ pub(super) fn run(
         }
         match parse(&String::from_utf8_lossy(&line)) {
             Line::Nothing => {}
-            Line::Query(text) => found = answer(searcher, &asking, text, printer)?,
+            Line::Query(text) => found = answer(retriever, &asking, text, printer)?,
             Line::Mode(mode) => asking.options.mode = mode,
             Line::K(k) => asking.options.k = k,
             Line::Open(rank) => match found.get(rank - 1) {
@@ -84,12 +83,12 @@ pub(super) fn run(
 }
 
 /// One answer; what cannot be asked is said and does not end the session.
-fn answer(searcher: &Searcher, asking: &Asking, text: &str, printer: &mut Printer) -> Result<Vec<Hit>> {
-    let (query, start) = (asking.query(text), Instant::now());
-    match asking.hits(searcher, &query) {
-        Ok(hits) => {
+fn answer(retriever: &Retriever, asking: &Asking, text: &str, printer: &mut Printer) -> Result<Vec<Hit>> {
+    let start = Instant::now();
+    match find(retriever, asking, text) {
+        Ok((query, hits)) => {
             let elapsed = start.elapsed().as_secs_f64() * 1e3;
-            printer.hits(searcher, &query, &hits)?;
+            printer.hits(retriever, &query, &hits)?;
             printer.remark(&format!("{elapsed:.1} ms"))?;
             Ok(hits)
         }
@@ -108,7 +107,7 @@ mod tests {
     fn lines_are_queries_or_commands() {
         assert_eq!(parse("  open a file \n"), Line::Query("open a file"));
         assert_eq!(parse("\n"), Line::Nothing);
-        assert_eq!(parse(":mode BM25"), Line::Mode(ModeName::Bm25));
+        assert_eq!(parse(":mode BM25"), Line::Mode(Mode::Bm25));
         assert_eq!(parse(":k 3"), Line::K(3));
         assert_eq!(parse(":open 2"), Line::Open(2));
         assert_eq!(parse(":q"), Line::Quit);

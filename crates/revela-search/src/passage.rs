@@ -1,4 +1,4 @@
-//! What a collection is made of.
+//! What a store is made of.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::payload::Payload;
 /// One text to be found, with the id under which it is reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passage {
-    /// The id, unique within a collection.
+    /// The id, unique within a store.
     pub id: String,
     /// The title; empty where there is none.
     pub title: String,
@@ -18,7 +18,7 @@ pub struct Passage {
 }
 
 /// A passage with what is known of it beside its text.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The passage.
     pub passage: Passage,
@@ -49,6 +49,18 @@ impl Passage {
     }
 }
 
-pub(crate) fn full_text<'a>(title: &str, text: &'a str) -> Cow<'a, str> {
+/// Title and text as one; see [`Passage::full_text`].
+pub fn full_text<'a>(title: &str, text: &'a str) -> Cow<'a, str> {
     if title.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(format!("{title} {text}")) }
+}
+
+/// What to do when an id comes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duplicates {
+    /// Fail, and change nothing.
+    #[default]
+    Refuse,
+    /// The last one stays.
+    LastWins,
 }

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use revela_base::rerank::{Pair, Reranker, order};
+use revela_base::rerank::{Pair, RerankError, Reranker, order};
 
-use crate::error::Error;
 use crate::passage::full_text;
 use crate::query::Hit;
 
@@ -26,11 +25,22 @@ pub fn reordered(hits: Vec<Hit>, scores: &[f32], k: usize) -> Vec<Hit> {
     (1..).zip(taken.take(k)).map(|(rank, hit)| Hit { rank, ..hit }).collect()
 }
 
+/// Why hits were not ranked again.
+#[derive(Debug, thiserror::Error)]
+pub enum HitsError {
+    /// There is nothing to read.
+    #[error("a reranker reads texts, and this collection keeps none; index it with texts")]
+    NoTexts,
+    /// The reranker failed.
+    #[error(transparent)]
+    Rerank(#[from] RerankError),
+}
+
 /// The `k` hits that a reranker finds most relevant.
 ///
 /// # Errors
 /// When the hits are of a collection without texts, or the reranker fails.
-pub fn rerank(reranker: &dyn Reranker, query: &str, hits: Vec<Hit>, k: usize) -> Result<Vec<Hit>, Error> {
+pub fn rerank(reranker: &dyn Reranker, query: &str, hits: Vec<Hit>, k: usize) -> Result<Vec<Hit>, HitsError> {
     check_texts(&hits)?;
     let texts: Vec<Cow<'_, str>> = hits.iter().map(Hit::full_text).collect();
     let pairs: Vec<Pair<'_>> = texts.iter().map(|text| (query, text.as_ref())).collect();
@@ -41,13 +51,11 @@ pub fn rerank(reranker: &dyn Reranker, query: &str, hits: Vec<Hit>, k: usize) ->
 
 /// # Errors
 /// When no hit has a text, so that there is nothing to read.
-pub fn check_texts(hits: &[Hit]) -> Result<(), Error> {
+pub fn check_texts(hits: &[Hit]) -> Result<(), HitsError> {
     if hits.is_empty() || hits.iter().any(|hit| !hit.text.is_empty() || !hit.title.is_empty()) {
         return Ok(());
     }
-    Err(Error::Unsupported(
-        "a reranker reads texts, and this collection keeps none; index it with texts".into(),
-    ))
+    Err(HitsError::NoTexts)
 }
 
 #[cfg(test)]
@@ -55,7 +63,6 @@ mod tests {
     use super::*;
     use crate::payload::Payload;
     use revela_base::checksum::Checksum;
-    use revela_base::rerank::RerankError;
 
     /// Scores by how many characters the passage has.
     struct Longest;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::topk::Scored;
+use crate::scored::Scored;
 
 /// How rankings are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
