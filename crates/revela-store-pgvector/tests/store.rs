@@ -6,7 +6,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{Proxy, servers, table};
-use revela_base::embed::Embedder;
+use revela_base::checksum::Checksum;
+use revela_base::embed::{EmbedError, Embedder, Metric, TextKind};
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Silent;
 use revela_index::bm25::Analyser;
@@ -192,4 +193,56 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(matches!(refused, StoreError::Failed { .. }) && refused.to_string().contains("--exact"));
     let exact = Query::text("zebra").mode(Mode::Dense).effort(Effort::Exact).filter(Filter::prefix("p1"));
     assert_eq!(retriever.search(&exact.k(30)).unwrap().len(), 11);
+}
+
+/// Gives every text a direction of its own.
+struct Scattered;
+
+impl Embedder for Scattered {
+    fn dimension(&self) -> usize {
+        24
+    }
+
+    fn fingerprint(&self) -> Checksum {
+        Checksum::of(b"scattered")
+    }
+
+    fn metric(&self) -> Metric {
+        Metric::Cosine
+    }
+
+    fn embed(&self, _kind: TextKind, texts: &[&str]) -> Result<Vec<f32>, EmbedError> {
+        let digits = |text: &&str| Checksum::of(text.as_bytes()).to_string().into_bytes();
+        let pair = |pair: &[u8]| f32::from(pair[0]) * 16.0 + f32::from(pair[1]) - 1200.0;
+        Ok(texts.iter().flat_map(|text| digits(text)[..48].chunks(2).map(pair).collect::<Vec<_>>()).collect())
+    }
+}
+
+/// Small tables are scanned whole; this one is walked by its graph.
+#[test]
+fn large_tables_are_walked_and_filters_cost_no_results() {
+    let Some(servers) = servers() else { return };
+    let embedder = Arc::new(Scattered);
+    let address = Address::parse(&format!("{}#{}", servers.join(","), table())).unwrap();
+    let store = PgStore::create(&address, Some(field(&*embedder)), Analyser::Prose, None).unwrap();
+    let (writer, never) = (store.writer().unwrap(), Interrupt::new());
+    for block in passages(20_000).chunks(5000) {
+        writer.add(block.to_vec(), Some(&*embedder), Duplicates::Refuse, &Silent, &never).unwrap();
+    }
+    store.index_vectors().unwrap();
+    let retriever = Retriever::new(Arc::new(store)).with_embedder(embedder).unwrap();
+    let (mut found, mut wanted) = (0, 0);
+    for number in (0..20_000).step_by(997) {
+        for filter in [Filter::All, Filter::prefix("p77")] {
+            let query = Query::text(format!("copper number{number}")).mode(Mode::Dense).filter(filter);
+            let exact = retriever.search(&query.clone().effort(Effort::Exact)).unwrap();
+            let walked = retriever.search(&query).unwrap();
+            assert_eq!((exact.len(), walked.len()), (10, 10));
+            // 16 bits make some equally near; any of those will do.
+            let last = exact[9].score - 1e-3;
+            found += walked.iter().filter(|hit| hit.score >= last).count();
+            wanted += 10;
+        }
+    }
+    assert!(found * 100 >= wanted * 95, "{found} of {wanted}");
 }
