@@ -188,8 +188,9 @@ fn meant(first: Option<PathBuf>, query: Option<String>) -> Result<(PathBuf, Opti
     if let Some(collection) = place::collection_at(&first) {
         return Ok((collection, query));
     }
-    match (place::nearest(), query, first.to_str()) {
-        (Some(nearest), None, Some(words)) => Ok((nearest, Some(words.to_owned()))),
+    let words = first.to_str().map(str::to_owned);
+    match (place::nearest(), query, words) {
+        (Some(nearest), None, Some(words)) => Ok((nearest, Some(words))),
         (_, query, _) => Ok((first, query)),
     }
 }
@@ -197,7 +198,8 @@ fn meant(first: Option<PathBuf>, query: Option<String>) -> Result<(PathBuf, Opti
 /// A searcher with the encoder that is named, or the one beside the collection, or the one that sync made it with.
 pub(crate) fn open(collection: &Path, encoder: Option<&Path>) -> Result<Searcher> {
     let searcher = Searcher::new(Collection::open(collection)?);
-    let beside = Some(collection.with_file_name("encoder")).filter(|dir| dir.is_dir());
+    let has_vectors = searcher.collection().vectors().is_some();
+    let beside = Some(collection.with_file_name("encoder")).filter(|dir| has_vectors && dir.is_dir());
     let kept = || Settings::of(searcher.collection())?.encoder.map(PathBuf::from);
     let Some(dir) = encoder.map(Path::to_owned).or(beside).or_else(kept) else { return Ok(searcher) };
     let encoder = Encoder::open(&dir, Precision::F32, &DeviceChoice::Cpu.open()?)?;
