@@ -1,5 +1,7 @@
 //! Tells the program which commit it was built from, where that is known.
 
+#![allow(clippy::print_stdout, reason = "this is how cargo is told")]
+
 use std::path::Path;
 use std::process::Command;
 

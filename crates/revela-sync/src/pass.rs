@@ -140,6 +140,9 @@ impl FolderSync {
         let path = &self.folder.path;
         let root =
             std::fs::canonicalize(path).map_err(|source| SyncError::Folder { path: path.clone(), source })?;
+        if !root.is_dir() {
+            return Err(SyncError::NoFolder { path: path.clone() });
+        }
         let without = std::fs::canonicalize(&self.folder.collection)
             .or_else(|_| std::path::absolute(&self.folder.collection));
         let without = without.unwrap_or_else(|_| self.folder.collection.clone());

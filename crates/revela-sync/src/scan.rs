@@ -85,11 +85,6 @@ pub(crate) struct Scan {
 
 /// Looks at a folder. What vanishes meanwhile is not there.
 pub(crate) fn scan(ground: &Ground, scope: &Scope, interrupt: &Interrupt) -> Result<Scan, SyncError> {
-    let metadata = std::fs::metadata(&ground.root)
-        .map_err(|source| SyncError::Folder { path: ground.root.clone(), source })?;
-    if !metadata.is_dir() {
-        return Err(SyncError::NoFolder { path: ground.root.clone() });
-    }
     let mut found = Scan::default();
     for (count, entry) in walk(ground, scope).enumerate() {
         if count % 1024 == 0 {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use revela_hub::Environment;
 use revela_index::{Collection, Error};
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
@@ -88,8 +89,11 @@ fn synced(collection: &Collection, settings: &Settings, findings: &mut Findings)
     }
     if let Some(encoder) = &settings.encoder {
         findings.fact("encoder", encoder);
-        if let Err(error) = revela_model::hub::locate(Path::new(encoder)).map(|dir| dir.is_dir()) {
-            findings.problem(Problem::new(error, "give the encoder with --encoder"));
+        let is_there = Path::new(encoder).is_dir() || Environment::read().snapshot(encoder).is_some();
+        if !is_there {
+            let what = format_args!("the encoder {encoder} that made its vectors is not on this machine");
+            findings
+                .problem(Problem::new(what, "give it with --encoder, or let a search fetch it from the hub"));
         }
     }
 }

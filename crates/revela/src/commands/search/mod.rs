@@ -201,8 +201,9 @@ fn meant(first: Option<PathBuf>, query: Option<String>) -> Result<(PathBuf, Opti
     if let Some(collection) = place::collection_at(&first) {
         return Ok((collection, query));
     }
-    match (place::nearest(), query, first.to_str()) {
-        (Some(nearest), None, Some(words)) => Ok((nearest, Some(words.to_owned()))),
+    let words = first.to_str().map(str::to_owned);
+    match (place::nearest(), query, words) {
+        (Some(nearest), None, Some(words)) => Ok((nearest, Some(words))),
         (_, query, _) => Ok((first, query)),
     }
 }
@@ -219,7 +220,8 @@ fn say_missing(missing: &[String]) -> Result<()> {
 /// the folder that sync keeps in it.
 fn open(collection: &Path, encoder: Option<&Path>) -> Result<(Retriever, Option<PathBuf>)> {
     let searcher = Searcher::new(Collection::open(collection)?);
-    let beside = Some(collection.with_file_name("encoder")).filter(|dir| dir.is_dir());
+    let has_vectors = searcher.collection().vectors().is_some();
+    let beside = Some(collection.with_file_name("encoder")).filter(|dir| has_vectors && dir.is_dir());
     let kept = || Settings::of(searcher.collection())?.encoder.map(PathBuf::from);
     let encoder = encoder.map(Path::to_owned).or(beside).or_else(kept);
     let folder = folder_of(searcher.collection());

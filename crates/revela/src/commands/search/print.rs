@@ -90,7 +90,8 @@ impl Printer {
 
     fn hit(&mut self, retriever: &Retriever, query: &Query, hit: &Hit) -> io::Result<()> {
         let (rank, score) = (format!("{:>3}", hit.rank), format!("{:.4}", hit.score));
-        write!(self.out, "{RANK}{rank}  {score}{RANK:#}  {ID}{}{ID:#}", plain(&self.place(hit)))?;
+        let place = plain(&self.place(hit));
+        write!(self.out, "{RANK}{rank}  {score}{RANK:#}  {ID}{place}{ID:#}")?;
         let name = ["symbol", "heading"].iter().find_map(|key| hit.payload.get(*key)?.as_str());
         let name = name.filter(|_| self.folder.is_some()).unwrap_or(&hit.title);
         if !name.is_empty() {
