@@ -82,7 +82,7 @@ fn a_folder_says_its_form() {
 
 #[test]
 fn a_pair_of_a_batch_is_the_pair_alone_and_tokens_are_bounded() {
-    let huge = "sun moon ".repeat(20_000);
+    let huge = "sun moon ".repeat(2_000);
     for name in CROSS_ENCODERS.into_iter().chain(["qwen3-yes-no", "llama-likelihood"]) {
         let model = open(name, &options(name));
         let pairs = [("moon", huge.as_str()), (&huge, "moon"), ("", ""), (&huge, &huge), ("\0", "\u{fffd}")];
