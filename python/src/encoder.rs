@@ -103,7 +103,7 @@ impl PyEncoder {
     ) -> PyResult<Self> {
         let device: DeviceChoice = device.parse().map_err(Failure::input)?;
         let matmul: Matmul = matmul.parse().map_err(Failure::input)?;
-        let dtype: Precision = dtype.parse().map_err(Failure::input::<String>)?;
+        let dtype: Precision = dtype.parse().map_err(Failure::input)?;
         let encoder = call::long(py, threads, Caller::default(), |_| {
             Ok(Encoder::open(&path, dtype, &device.open()?)?.with_matmul(matmul))
         })?;
