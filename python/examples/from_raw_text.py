@@ -16,7 +16,7 @@ out.mkdir(parents=True)
 # Chunks; of every tenth one the first ten words ask for the rest, and it is not trained on.
 lines = (out / "all.jsonl", out / "train.jsonl")
 revela.chunk(texts, lines[0], kind="text", size=80)
-chunks = [json.loads(line) for line in open(lines[0]) if '"text"' in line]
+chunks = [line for line in map(json.loads, open(lines[0])) if "_id" in line]
 held_out = out / "held-out"
 (held_out / "qrels").mkdir(parents=True)
 with open(held_out / "corpus.jsonl", "w") as corpus, open(held_out / "queries.jsonl", "w") as queries:

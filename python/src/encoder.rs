@@ -103,7 +103,7 @@ impl PyEncoder {
     ) -> PyResult<Self> {
         let device: DeviceChoice = device.parse().map_err(Failure::input)?;
         let matmul: Matmul = matmul.parse().map_err(Failure::input)?;
-        let dtype: Precision = dtype.parse().map_err(|error| Failure::input(format!("{error}")))?;
+        let dtype: Precision = dtype.parse().map_err(Failure::input)?;
         let encoder = call::long(py, threads, Caller::default(), |_| {
             Ok(Encoder::open(&path, dtype, &device.open()?)?.with_matmul(matmul))
         })?;
@@ -132,7 +132,7 @@ impl PyEncoder {
         let caller = Caller { progress, ..Caller::default() };
         let rows = match texts.len() {
             0 => Vec::new(),
-            ..=FEW => {
+            1..=FEW => {
                 let pool = crate::pool::pool(self.threads)?;
                 call::short(py, || pool.install(|| self.rows(&prompt, &texts, None)))?
             }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use revela_base::progress::Progress as _;
 use revela_eval::dataset::{Query as Asked, Selection, UnknownIdPolicy};
-use revela_eval::metrics::Metric;
+use revela_eval::metrics::{EvaluationOptions, Metric, UnjudgedQueries, evaluate};
 use revela_eval::statistics::{Interval, Resampling};
 use revela_eval::{
     CompareOptions, EvalResult, Hit, Pairs, QuerySets, Run, SelfMatches, compare as compare_results,
@@ -36,6 +36,7 @@ const WIDTH: u16 = 160;
 #[pyclass(frozen, module = "revela._revela", name = "TestCollection")]
 pub(crate) struct PyTestCollection {
     held_out: HeldOut,
+    metrics: Vec<Metric>,
     settings: BTreeMap<String, Value>,
 }
 
@@ -70,9 +71,10 @@ impl PyTestCollection {
         let caller = Caller { progress, ..Caller::default() };
         let held_out = call::long(py, 0, caller, |desk| {
             let unknown = UnknownIdPolicy::Report;
-            Ok(HeldOut::load(&data, &selection, unknown, metrics, desk, &desk.interrupt)?.with_depth(depth))
+            let held_out = HeldOut::load(&data, &selection, unknown, Vec::new(), desk, &desk.interrupt)?;
+            Ok(held_out.with_depth(depth))
         })?;
-        Ok(Self { held_out, settings })
+        Ok(Self { held_out, metrics, settings })
     }
 
     /// Ids and texts of the queries.
@@ -180,8 +182,11 @@ impl PyTestCollection {
     }
 
     fn report(&self, run: Run, mode: &str) -> Result<PyReport, Failure> {
-        let evaluation = self.held_out.evaluate(&run)?;
-        let judged = self.held_out.split().qrels.len();
+        // As the program does: what has no judgements does not count.
+        let options = EvaluationOptions { unjudged: UnjudgedQueries::Ignore, ..EvaluationOptions::default() };
+        let qrels = &self.held_out.split().qrels;
+        let evaluation = evaluate(qrels, &run, &self.metrics, &options)?;
+        let judged = qrels.len();
         if evaluation.missing == judged {
             let detail = "is it of another split?";
             return Err(Failure::input(format!(

@@ -56,6 +56,12 @@ def test_haystack(collection: revela.Collection, encoder_path: Path) -> None:
     haystack = pytest.importorskip("haystack")
     from revela.integrations.haystack import RevelaRetriever
 
+    from haystack.core import serialization
+
+    # Later versions open classes only of modules that they were told to trust.
+    trust = getattr(serialization, "allow_deserialization_module", None)
+    if trust is not None:
+        trust("revela.integrations.haystack")
     pipeline = haystack.Pipeline()
     pipeline.add_component("retriever", RevelaRetriever(str(collection.path), str(encoder_path), top_k=2))
     again = haystack.Pipeline.from_dict(pipeline.to_dict())
@@ -102,3 +108,51 @@ def _groups(folder: Path) -> Path:
             file.write(json.dumps({"_id": str(number), "text": text}) + "\n")
     chunks = revela.chunk(folder / "texts.jsonl", folder / "chunks.jsonl", keep_all=True)
     return revela.group(chunks.path, folder / "groups.jsonl", group_size=4, policy="random", keep_all=True).path
+
+
+def _mteb_task(folder: Path) -> Any:
+    """A collection with judgements from disk as a task of MTEB's."""
+    datasets = pytest.importorskip("datasets")
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+    def lines(name: str) -> Any:
+        rows = [json.loads(line) for line in open(folder / name)]
+        return datasets.Dataset.from_list([{("id" if key == "_id" else key): row[key] for key in row} for row in rows])
+
+    class FromDisk(AbsTaskRetrieval):
+        ignore_identical_ids = True
+        metadata = TaskMetadata(
+            name="FromDisk",
+            description="A collection with judgements from disk.",
+            type="Retrieval",
+            dataset={"path": str(folder), "revision": "1"},
+            eval_langs=["eng-Latn"],
+            main_score="ndcg_at_10",
+        )
+
+        def load_data(self, *_: Any, **__: Any) -> None:
+            judged: dict[str, dict[str, int]] = {}
+            for line in (folder / "qrels" / "test.tsv").read_text().splitlines()[1:]:
+                query, document, grade = line.split("\t")
+                judged.setdefault(query, {})[document] = int(grade)
+            queries = lines("queries.jsonl").filter(lambda query: query["id"] in judged)
+            split = {"corpus": lines("corpus.jsonl"), "queries": queries, "relevant_docs": judged, "top_ranked": None}
+            self.dataset = {"default": {"test": split}}
+            self.data_loaded = True
+
+    return FromDisk()
+
+
+def test_mteb_says_what_evaluate_says(tests_folder: Path, encoder: revela.Encoder) -> None:
+    mteb = pytest.importorskip("mteb")
+    from mteb.models.models_protocols import EncoderProtocol, SearchProtocol
+
+    from revela.integrations.mteb import RevelaEncoder, RevelaSearch
+
+    assert isinstance(RevelaEncoder(encoder), EncoderProtocol) and isinstance(RevelaSearch(), SearchProtocol)
+    systems = {"dense": RevelaEncoder(encoder), "bm25": RevelaSearch(), "hybrid": RevelaSearch(encoder)}
+    for mode, system in systems.items():
+        said = mteb.evaluate(system, _mteb_task(tests_folder), cache=None).task_results[0]
+        here = revela.evaluate(tests_folder, None if mode == "bm25" else encoder, mode=mode)  # type: ignore[arg-type]
+        assert said.scores["test"][0]["ndcg_at_10"] == pytest.approx(here["ndcg@10"], abs=1e-5), mode

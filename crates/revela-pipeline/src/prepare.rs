@@ -125,7 +125,7 @@ pub fn group(
         let chunks = group.into_iter().filter_map(|at| texts.get(at as usize).cloned()).collect();
         writer.push(&ChunkGroup { chunks })?;
     }
-    let (copies, unrelated) = (grouped.copies as u64, grouped.unrelated as u64);
+    let (copies, unrelated) = (grouped.copies, grouped.unrelated);
     Ok(GroupsWritten { groups: writer.finish()?, copies, unrelated, left_out })
 }
 

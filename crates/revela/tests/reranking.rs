@@ -145,6 +145,7 @@ fn what_makes_no_sense_is_said() {
     place.write("other.run", "p Q0 a 1 2.0 x\n");
     place.fail(&format!("rerank --model {model} --run other.run --data set --out x.run"), &["\"p\""]);
     place.write("hits.jsonl", "{\"query\": \"moon\", \"hits\": []}\n{\"hits\": []}\n");
-    place.fail(&format!("rerank --model {model} --hits hits.jsonl --out x.jsonl"), &["hits.jsonl:2", "query"]);
+    place
+        .fail(&format!("rerank --model {model} --hits hits.jsonl --out x.jsonl"), &["hits.jsonl:2", "query"]);
     assert!(!place.path("x.jsonl").exists(), "nothing half done is left");
 }
