@@ -173,7 +173,12 @@ impl From<PipelineError> for Failure {
             PipelineError::Eval(error) => error.into(),
             PipelineError::Train(error) => error.into(),
             other => {
-                let is_input = matches!(other, PipelineError::NothingLeft { .. } | PipelineError::NoMetric);
+                let is_input = matches!(
+                    other,
+                    PipelineError::NothingLeft { .. }
+                        | PipelineError::Ungrouped { .. }
+                        | PipelineError::NoMetric
+                );
                 Self::of(&other, is_input)
             }
         }

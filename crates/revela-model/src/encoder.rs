@@ -29,6 +29,7 @@ use crate::op::runs_on;
 use crate::params::named;
 use crate::pooling::Scale;
 use crate::sentence_transformers::{Modules, contract_files, read_contract};
+use crate::shipped;
 use crate::token_batches::longest_first;
 use crate::tokenizer::{self, TextTokenizer};
 use crate::weights::{Precision, WEIGHTS, Weights, to_safetensors};
@@ -77,11 +78,14 @@ impl Encoder {
 
     /// Opens a folder that Revela wrote (all checksums are checked), one in Hugging Face's layout, or a PEFT
     /// adapter, whose base is where the adapter says. A name like `organisation/model` is looked up in the
-    /// hub's cache ([`hub::locate`]).
+    /// hub's cache ([`hub::locate`]); [`ENCODER_CODE`](shipped::ENCODER_CODE) comes with the program.
     ///
     /// # Errors
     /// When a file is missing, damaged, or does not fit the others.
     pub fn open(dir: &Path, precision: Precision, device: &Device) -> Result<Self> {
+        if shipped::is_meant(dir) {
+            return Self::of_table(shipped::TOKENIZER, shipped::WEIGHTS, dir, precision, device);
+        }
         let dir = hub::locate(dir)?;
         if adapter::is_adapter(&dir) {
             return adapter::open(&dir, None, precision, device);
@@ -124,12 +128,17 @@ impl Encoder {
     ///
     /// # Errors
     /// When they are damaged or do not fit each other.
-    pub fn of_table(tokenizer: &[u8], weights: &[u8], name: &Path) -> Result<Self> {
-        let device = Device::flex();
+    pub fn of_table(
+        tokenizer: &[u8],
+        weights: &[u8],
+        name: &Path,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self> {
         let mut tokenizer = TextTokenizer::parse(tokenizer, &name.join(tokenizer::FILE))?;
         let weights = Weights::parse(weights, &name.join(WEIGHTS))?;
         let config = ModelConfig::of_table(&weights, name)?;
-        let backbone = weights.fill(Backbone::zeros(&config, &device), Precision::F32, &device)?;
+        let backbone = weights.fill(Backbone::zeros(&config, device), precision, device)?;
         let contract = Contract::of_table(&mut tokenizer);
         Self::new(EmbeddingModel { backbone, dense: Vec::new() }, tokenizer, contract)
     }

@@ -54,6 +54,7 @@ pub mod pooling;
 pub mod reranking;
 mod sentence_transformers;
 pub mod settings;
+pub mod shipped;
 pub mod static_embedding;
 pub mod testing;
 mod token_batches;

@@ -104,11 +104,14 @@ mod tests {
         let dir = root.path().join("table");
         encoder.save(&dir, Precision::F32, IfExists::Refuse).unwrap();
         let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
-        let again = Encoder::of_table(&read("tokenizer.json"), &read("model.safetensors"), &dir).unwrap();
+        let of_bytes = |weights: &[u8]| {
+            Encoder::of_table(&read("tokenizer.json"), weights, &dir, Precision::F32, &device)
+        };
+        let again = of_bytes(&read("model.safetensors")).unwrap();
         let opened = Encoder::open(&dir, Precision::F32, &device).unwrap();
         assert_eq!(again.fingerprint(), encoder.fingerprint());
         assert_eq!(opened.fingerprint(), encoder.fingerprint());
-        let error = Encoder::of_table(&read("tokenizer.json"), b"no weights", &dir).unwrap_err().to_string();
+        let error = of_bytes(b"no weights").unwrap_err().to_string();
         assert!(error.contains("model.safetensors"), "{error}");
     }
 }

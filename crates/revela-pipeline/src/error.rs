@@ -42,6 +42,17 @@ pub enum PipelineError {
         /// What was left out, reason by reason.
         lines: Vec<String>,
     },
+    /// What is left cannot be grouped.
+    #[error(
+        "{source}\nleft out as not worth learning from (--keep REASON keeps it, --keep-all all):\n  {}",
+        lines.join("\n  ")
+    )]
+    Ungrouped {
+        /// Why not.
+        source: IndexError,
+        /// What was left out, reason by reason.
+        lines: Vec<String>,
+    },
     /// A score needs a metric.
     #[error("no metric to compare retrievers by; name one")]
     NoMetric,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use revela_base::interrupt::Interrupt;
 use revela_base::progress::Progress;
+use revela_index::Error as IndexError;
 use revela_index::grouping::{ChunkView, Grouping, Policy};
 use revela_model::tokenizer::TextTokenizer;
 use revela_text::{
@@ -110,7 +111,13 @@ pub fn group(
     let reader = ChunkReader::open(chunks)?;
     let chunker = reader.header().chunker;
     let (texts, left_out) = read_chunks(reader, quality, progress, interrupt)?;
-    let grouped = grouping.group(&chunk_views(&texts), progress, interrupt)?;
+    let grouped = match grouping.group(&chunk_views(&texts), progress, interrupt) {
+        // Too little may remain because of what was left out.
+        Err(source @ IndexError::Option { .. }) if !left_out.is_empty() => {
+            return Err(PipelineError::Ungrouped { source, lines: left_out });
+        }
+        grouped => grouped?,
+    };
     let header = GroupsHeader {
         policy: policy_name(grouping.policy).to_owned(),
         settings,

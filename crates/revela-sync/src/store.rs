@@ -126,7 +126,9 @@ impl Store {
     /// A folder that was moved takes its collection along; one that is still there is another one.
     fn refuse_other_folder(&self, holds: &str) -> Result<(), SyncError> {
         let asked = PathBuf::from(&self.folder);
-        let around = crate::config::home_of(&self.dir).and_then(Path::parent);
+        // The collection may be named as seen from where one is, the folder is known by its whole path.
+        let whole = std::fs::canonicalize(&self.dir).unwrap_or_else(|_| self.dir.clone());
+        let around = crate::config::home_of(&whole).and_then(Path::parent);
         let is_other = match around {
             Some(around) => around != asked,
             None => holds != self.folder && Path::new(holds).is_dir(),

@@ -12,6 +12,7 @@ use revela_index::bm25::Analyser;
 use revela_model::cpu::Matmul;
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
+use revela_model::shipped::ENCODER_CODE;
 use revela_model::weights::Precision;
 use revela_sync::watch::{Notice, watch};
 use revela_sync::{Folder, FolderSync, Report, Settings, default_collection};
@@ -21,6 +22,9 @@ use serde_json::json;
 use super::data::parse_analyser;
 use super::say;
 use crate::Context;
+
+/// What `--encoder` says where words alone are to find.
+const NO_ENCODER: &str = "none";
 
 /// Keep a folder of code, notes or documents searchable: make its collection, or bring it up to date.
 ///
@@ -34,8 +38,8 @@ pub(crate) struct Sync {
     /// The collection's folder [default: FOLDER/.revela/collection]
     #[arg(long, value_name = "COLLECTION")]
     out: Option<PathBuf>,
-    /// The folder or hub name of the encoder that embeds chunks [default: the one that the collection was made with, or
-    /// none: then words alone find, by BM25]
+    /// The folder or hub name of the encoder that embeds chunks; none lets words alone find, by BM25 [default: the one
+    /// that the collection was made with, or encoder-code, which comes with the program]
     #[arg(long)]
     encoder: Option<PathBuf>,
     /// How the processor multiplies while it embeds: f32, or bf16, which is faster where it has AVX-512 BF16.
@@ -66,7 +70,7 @@ pub(crate) struct Sync {
 
 pub(crate) fn run(args: &Sync, context: &Context) -> Result<()> {
     let collection = args.out.clone().unwrap_or_else(|| default_collection(&args.folder));
-    let encoder = args.encoder.clone().or_else(|| if args.fresh { None } else { kept_encoder(&collection) });
+    let encoder = chosen_encoder(args, &collection);
     let embedder = encoder.as_deref().map(|dir| open(dir, args.matmul)).transpose()?;
     let folder = Folder {
         collection,
@@ -98,10 +102,18 @@ pub(crate) fn run(args: &Sync, context: &Context) -> Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-/// The encoder that a collection was made with, as it was named.
-fn kept_encoder(collection: &Path) -> Option<PathBuf> {
-    let collection = Collection::open(collection).ok()?;
-    Some(PathBuf::from(Settings::of(&collection)?.encoder?))
+/// The encoder that is named, the one that a collection was made with, or the one that comes with the program.
+fn chosen_encoder(args: &Sync, collection: &Path) -> Option<PathBuf> {
+    match &args.encoder {
+        Some(name) if name.as_os_str() == NO_ENCODER => return None,
+        Some(name) => return Some(name.clone()),
+        None => {}
+    }
+    let kept = (!args.fresh).then(|| Collection::open(collection).ok()).flatten();
+    match kept.and_then(|collection| Settings::of(&collection)) {
+        Some(settings) => settings.encoder.map(PathBuf::from),
+        None => Some(PathBuf::from(ENCODER_CODE)),
+    }
 }
 
 fn open(dir: &Path, matmul: Matmul) -> Result<Arc<dyn Embedder>> {

@@ -113,13 +113,13 @@ pub(super) fn settings(args: &Quickstart) -> Result<SettingsFile> {
     let contrastive = Settings {
         objective: Some(ObjectiveKind::Contrastive),
         minutes: Some(CONTRASTIVE_SHARE * minutes),
-        batch_groups: Some(if from_nothing { 16 } else { 8 }),
+        batch_groups: Some(if from_nothing { 64 } else { 8 }),
         positives: Some(PositivesKind::ReaderOrCrops),
         crop_overlap: Some(Overlap::None),
         crop_least: Some(0.1),
         crop_most: Some(0.9),
         tau: Some(0.05),
-        learning_rate: Some(if from_nothing { 3e-3 } else { 2e-5 }),
+        learning_rate: Some(if from_nothing { 5e-3 } else { 2e-5 }),
         ..Settings::default()
     };
     let revela = Settings {

@@ -7,6 +7,7 @@ use revela_hub::Environment;
 use revela_index::{Collection, Error};
 use revela_model::device::DeviceChoice;
 use revela_model::encoder::Encoder;
+use revela_model::shipped::ENCODER_CODE;
 use revela_model::weights::Precision;
 use revela_sync::{Settings, folder_of};
 use revela_train::config::RunConfig;
@@ -89,7 +90,9 @@ fn synced(collection: &Collection, settings: &Settings, findings: &mut Findings)
     }
     if let Some(encoder) = &settings.encoder {
         findings.fact("encoder", encoder);
-        let is_there = Path::new(encoder).is_dir() || Environment::read().snapshot(encoder).is_some();
+        let is_there = encoder == ENCODER_CODE
+            || Path::new(encoder).is_dir()
+            || Environment::read().snapshot(encoder).is_some();
         if !is_there {
             let what = format_args!("the encoder {encoder} that made its vectors is not on this machine");
             findings
