@@ -84,9 +84,9 @@ def test_settings_that_make_no_sense_are_said(groups: Path, tmp_path: Path) -> N
         revela.chunk(tmp_path / "absent", tmp_path / "chunks.jsonl")
 
 
-def test_the_example_does_what_it_says(encoder_path: Path, tmp_path: Path) -> None:
+def test_the_example_does_what_it_says(tmp_path: Path) -> None:
     script = ROOT / "python" / "examples" / "from_raw_text.py"
-    arguments = [sys.executable, script, ROOT / "docs", encoder_path, tmp_path / "out", "2"]
+    arguments = [sys.executable, script, ROOT / "docs", "encoder-code", tmp_path / "out", "2"]
     done = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert "before" in done.stdout and done.stdout.rstrip().splitlines()[-1].startswith("3 ")
