@@ -41,6 +41,8 @@ def test_an_interruption_ends_a_build(tmp_path: Path) -> None:
             yield {"id": str(number), "text": f"text number {number}"}
             number += 1
 
+    # Where this was started in the background, interruptions are ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     began = time.monotonic()

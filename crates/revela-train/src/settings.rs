@@ -212,17 +212,12 @@ settings! {
 
 impl Settings {
     fn absolute(mut self) -> Result<Self> {
-        for path in [
-            &mut self.groups,
-            &mut self.targets,
-            &mut self.out,
-            &mut self.lm,
-            &mut self.retriever,
-            &mut self.eval_data,
-        ] {
-            if let Some(path) = path.as_mut() {
-                *path = std::path::absolute(&*path).map_err(FileError::io("find", path))?;
-            }
+        // A model that is no folder is a name on the hub, or of what comes with the program.
+        let [lm, retriever] =
+            [&mut self.lm, &mut self.retriever].map(|model| model.as_mut().filter(|path| path.exists()));
+        let files = [&mut self.groups, &mut self.targets, &mut self.out, &mut self.eval_data];
+        for path in files.map(Option::as_mut).into_iter().chain([lm, retriever]).flatten() {
+            *path = std::path::absolute(&*path).map_err(FileError::io("find", path))?;
         }
         Ok(self)
     }
@@ -415,6 +410,20 @@ fn stage_settings(stage: toml::Value, index: usize) -> std::result::Result<Stage
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn models_may_be_names_and_other_paths_are_whole() {
+        let flags = Settings {
+            retriever: Some("organisation/model".into()),
+            groups: Some("groups.jsonl".into()),
+            ..Settings::default()
+        };
+        let SettingsFile { common, stages } = SettingsFile::default().complete(&flags).unwrap();
+        for settings in [&common, &stages[0].settings] {
+            assert_eq!(settings.retriever.as_deref(), Some(Path::new("organisation/model")));
+            assert!(settings.groups.as_deref().is_some_and(Path::is_absolute));
+        }
+    }
 
     fn parse(text: &str) -> Result<SettingsFile> {
         SettingsFile::parse(text, Path::new("train.toml"))
