@@ -44,4 +44,4 @@ print(revela.compare(before, after))
 documents = (json.loads(line) for line in open(held_out / "corpus.jsonl"))
 collection = revela.Collection.build(out / "collection", documents, trained)
 for hit in collection.search("how is a model trained?", k=3):
-    print(f"{hit.rank} {hit.score:.4f} {hit.text[:80]}")
+    print(hit.rank, f"{hit.score:.4f}", " ".join(hit.text.split())[:80])
