@@ -1,8 +1,8 @@
 //! Static embeddings: every token has one vector, whatever stands beside it, and a text is the mean of its tokens'.
 //!
 //! The module is sentence-transformers' `StaticEmbedding`; Model2Vec (Tulkens and van Dongen 2024) distils such
-//! tables from encoders. A text costs one row of the table per token, hundreds of times less than a transformer,
-//! and in minutes of training from nothing such a table learns more (docs/experiments.md).
+//! tables from encoders. A text costs one row of the table per token, and in minutes of training from nothing such
+//! a table learns more than a transformer of one layer (docs/experiments.md).
 
 use std::sync::Arc;
 
