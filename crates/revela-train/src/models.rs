@@ -17,7 +17,6 @@ use revela_model::kernels::Kernels;
 use revela_model::language_model::LanguageModel;
 use revela_model::layers::Run;
 use revela_model::lora::{self, Adaptable, LoraConfig};
-use revela_model::model_config::ModelConfig;
 use revela_model::op::runs_on;
 use revela_model::params::{map_named, set_trained};
 use revela_model::pooling::Pooling;
@@ -131,12 +130,6 @@ impl Models {
         contract.max_length = self.config.max_length.unwrap_or(contract.max_length);
         contract.pooling = self.config.pooling.unwrap_or(contract.pooling);
         let config = model.backbone.config();
-        if matches!(config, ModelConfig::Static(_)) && self.config.max_length.is_some() {
-            return Err(TrainError::setting(
-                "max_length",
-                "a static encoder takes texts as a whole; leave it out",
-            ));
-        }
         config.check_pooling(contract.pooling).map_err(|e| TrainError::setting("pooling", e))?;
         if contract.max_length > config.max_length() {
             let longest = config.max_length();

@@ -69,14 +69,8 @@ impl CollectionWriter {
         P: Into<Entry>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if self.manifest.settings.texts.is_none() {
-            return Err(self.unsupported("it has only vectors; add vectors to it"));
-        }
-        let embedder = self.matching(embedder)?;
-        self.append(duplicates, progress, interrupt, |sink, watch| {
-            feed::passages(sink, passages, embedder, watch)
-        })?;
-        Ok(spool::remove(&self.path)?)
+        let then = |_: &mut Sink<'_>| Ok(());
+        self.feed(passages, embedder, duplicates, then, Watch { progress, interrupt })
     }
 
     /// Adds or replaces passages and takes others out, all in one change: no reader sees one without the other. `removed` is
@@ -97,13 +91,30 @@ impl CollectionWriter {
         P: Into<Entry>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let then = |sink: &mut Sink<'_>| removed().iter().try_for_each(|id| sink.remove(id));
+        self.feed(passages, embedder, Duplicates::LastWins, then, Watch { progress, interrupt })
+    }
+
+    /// Pushes passages and then does what belongs into the same change.
+    fn feed<P, E>(
+        &mut self,
+        passages: impl IntoIterator<Item = Result<P, E>>,
+        embedder: Option<&dyn Embedder>,
+        duplicates: Duplicates,
+        then: impl FnOnce(&mut Sink<'_>) -> Result<(), Error>,
+        watch: Watch<'_>,
+    ) -> Result<(), Error>
+    where
+        P: Into<Entry>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         if self.manifest.settings.texts.is_none() {
             return Err(self.unsupported("it has only vectors; add vectors to it"));
         }
         let embedder = self.matching(embedder)?;
-        self.append(Duplicates::LastWins, progress, interrupt, |sink, watch| {
+        self.append(duplicates, watch.progress, watch.interrupt, |sink, watch| {
             feed::passages(sink, passages, embedder, watch)?;
-            removed().iter().try_for_each(|id| sink.remove(id))
+            then(sink)
         })?;
         Ok(spool::remove(&self.path)?)
     }

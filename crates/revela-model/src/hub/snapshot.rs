@@ -59,8 +59,8 @@ fn missing(snapshot: &Path) -> Option<String> {
     if !absent(adapter) {
         return needs("adapter_model.safetensors").or_else(|| missing_modules(snapshot));
     }
-    let config = if begins_with_table(snapshot) { None } else { needs(config) };
-    config
+    needs(config)
+        .filter(|_| !begins_with_table(snapshot))
         .or_else(|| missing_weights(snapshot))
         // Where only the older vocabulary is, opening the folder says what to do.
         .or_else(|| needs("tokenizer.json").filter(|_| absent("vocab.txt")))
